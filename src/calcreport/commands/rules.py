@@ -167,7 +167,7 @@ def _list_facts() -> str:
     lines = ["FACTS", ""]
     for name, fact in DECLARED.items():
         words = f": {', '.join(sorted(fact.words))}" if fact.words else ""
-        lines.append(f"{name} ({fact.unit or fact.kind.value}) {fact.meaning}{words}")
+        lines.append(f"{name} ({fact.unit or fact.kind}) {fact.meaning}{words}")
     lines += ["", "COLUMNS OF ROWS (id, sources and since are in every row)", ""]
     lines += [
         f"[[{table}]] must: {', '.join(must)}; may: {', '.join(OPTIONAL[table])}" for table, must in REQUIRED.items()

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.model.geometry import lock
 from calcreport.model.incidental import IncidentalKind
 
 
@@ -62,10 +63,7 @@ class AnatomyLabels:
     """Sentences for the reader: how the labels were named, and that they were used."""
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 3 or self.labels.dtype != np.uint8:
-            msg = "labels must be a three-dimensional uint8 array"
-            raise ValueError(msg)
-        self.labels.setflags(write=False)
+        lock("labels", self.labels, np.uint8, 3)
 
     def find(self, value: int) -> Structure | None:
         """Look up the structure of a label; ``None`` for 0 and for one that is not known."""

@@ -18,9 +18,7 @@ _DECIMAL: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?
 
 _DECIMAL_COMMA: Final = re.compile(r"^([-+]?[0-9]+),([0-9]+)$")
 
-_AMBIGUOUS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
-"""1,250 is 1250 to one reader and 1.25 to another."""
-
+_AMBIGUOUS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")  # 1,250 is 1250 to one reader and 1.25 to another
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -66,15 +64,14 @@ def _as_day(value: Any) -> Any:  # noqa: ANN401
     try:
         return datetime.date.fromisoformat(text if _DAY.fullmatch(text) else "")
     except ValueError:
-        pass
-    msg = "must be a date written year-month-day with two digits each, as in 2026-10-01"
-    raise ValueError(msg)
+        msg = "must be a date written year-month-day with two digits each, as in 2026-10-01"
+        raise ValueError(msg) from None
 
 
 def _as_text(value: Any) -> Any:  # noqa: ANN401
     """Read a word; an answer where a word belongs is a mistake."""
     word = as_word(value)
-    if isinstance(value, bool) or word in {"yes", "no", "true", "false"}:
+    if isinstance(value, bool) or (isinstance(word, str) and word in {"yes", "no", "true", "false"}):
         msg = "must be text, not yes or no"
         raise ValueError(msg)
     return word
@@ -88,7 +85,8 @@ def as_word(value: Any) -> Any:  # noqa: ANN401
 def _as_side(value: Any) -> Any:  # noqa: ANN401
     """Read the letters and words of a side in any case."""
     word = as_word(value)
-    return {"l": "left", "r": "right", "m": "midline", "middle": "midline", "centre": "midline"}.get(word, word)
+    words = {"l": "left", "r": "right", "m": "midline", "middle": "midline", "centre": "midline"}
+    return words.get(word, word) if isinstance(word, str) else word
 
 
 def _as_contrast(value: Any) -> Any:  # noqa: ANN401
@@ -100,16 +98,9 @@ Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
 Number = Annotated[float, BeforeValidator(read_number), Field(allow_inf_nan=False)]
-"""A finite number."""
-
-Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]
-"""A length in mm."""
-
+Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]  # mm
 Count = Annotated[int, BeforeValidator(read_number)]
-"""A whole number."""
-
 Day = Annotated[datetime.date, BeforeValidator(_as_day)]
-"""A day, written year-month-day."""
 
 Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
 """Free text of a line, lower case."""

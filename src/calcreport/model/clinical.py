@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
 from calcreport.model.laboratory import ANALYTES, convert
@@ -23,48 +23,35 @@ def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was
 
 def _as_list(value: Any) -> Any:  # noqa: ANN401
     """Read ``no`` as nothing and ``yes`` as a limitation nobody named."""
-    if isinstance(value, bool):
-        return ("not specified",) if value else ()
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return {"no": (), "none": (), "yes": ("not specified",), "unknown": None}.get(word, (word,))
-    return value
+    word = {True: "yes", False: "no"}[value] if isinstance(value, bool) else as_word(value)
+    known = {"no": (), "none": (), "yes": ("not specified",), "unknown": None}
+    return known.get(word, (word,)) if isinstance(word, str) else value
 
 
 def _as_explanation(value: Any) -> Any:  # noqa: ANN401
     """Read ``no`` and ``none`` as: no explanation was found."""
-    if isinstance(value, bool):
-        if value:
-            msg = "must name what explains the pain (trauma, tendon, arthritis, ...)"
-            raise ValueError(msg)
-        return "none"
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return {"": None, "unknown": None, "no": "none", "nothing": "none"}.get(word, word)
-    return value
+    if value is True:
+        msg = "must name what explains the pain (trauma, tendon, arthritis, ...)"
+        raise ValueError(msg)
+    word = "none" if value is False else as_word(value)
+    return (
+        {"": None, "unknown": None, "no": "none", "nothing": "none"}.get(word, word) if isinstance(word, str) else word
+    )
 
 
 def _as_stage(value: Any) -> Any:  # noqa: ANN401
     """Read ``3a``, ``5D`` and ``none`` as stage numbers."""
-    if value is False:
-        return 0
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in {"no", "none"}:
-            return 0
-        if word == "unknown":
-            return None
-        match = re.fullmatch(r"(?:ckd\s*)?g?([1-5])[abdt]?", word)
-        return int(match.group(1)) if match else value
-    return value
+    word = "none" if value is False else as_word(value)
+    if not isinstance(word, str):
+        return value
+    match = re.fullmatch(r"(?:ckd\s*)?g?([1-5])[abdt]?", word)
+    return int(match.group(1)) if match else {"no": 0, "none": 0, "unknown": None}.get(word, value)
 
 
 def _as_sex(value: Any) -> Any:  # noqa: ANN401
     """Read the words as the letters."""
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return {"female": "F", "male": "M", "other": "O", "unknown": None}.get(word, value.strip().upper())
-    return value
+    words = {"female": "F", "male": "M", "other": "O", "unknown": None}
+    return words.get(as_word(value), value.strip().upper()) if isinstance(value, str) else value
 
 
 Years = Annotated[Number, Field(ge=0, le=130)]
@@ -179,18 +166,6 @@ class Lab(Record):
     """Calcium only: ``yes`` when the value is already adjusted for albumin."""
 
 
-def _checked(name: str) -> AfterValidator:
-    """Make the validator of one test's result: a unit of that test, and a value a living patient can have."""
-
-    def check(lab: Lab) -> Lab:
-        problem = _lab_problem(name, lab)
-        if problem:
-            raise ValueError(problem)
-        return lab
-
-    return AfterValidator(check)
-
-
 def _lab_problem(name: str, lab: Lab) -> str | None:
     """Say what is wrong with a result: ``"kind|field: text"`` without the value, ``None`` when nothing is."""
     analyte = ANALYTES[name]
@@ -215,17 +190,25 @@ def _lab_problem(name: str, lab: Lab) -> str | None:
 class Labs(Record):
     """Laboratory results; each checked for unit and possibility when built."""
 
-    calcium: Annotated[Lab, _checked("calcium")] | None = None
-    ionised_calcium: Annotated[Lab, _checked("ionised_calcium")] | None = None
-    albumin: Annotated[Lab, _checked("albumin")] | None = None
-    phosphate: Annotated[Lab, _checked("phosphate")] | None = None
-    pth: Annotated[Lab, _checked("pth")] | None = None
-    alp: Annotated[Lab, _checked("alp")] | None = None
-    creatinine: Annotated[Lab, _checked("creatinine")] | None = None
-    egfr: Annotated[Lab, _checked("egfr")] | None = None
-    vitamin_d: Annotated[Lab, _checked("vitamin_d")] | None = None
-    ck: Annotated[Lab, _checked("ck")] | None = None
-    urate: Annotated[Lab, _checked("urate")] | None = None
+    calcium: Lab | None = None
+    ionised_calcium: Lab | None = None
+    albumin: Lab | None = None
+    phosphate: Lab | None = None
+    pth: Lab | None = None
+    alp: Lab | None = None
+    creatinine: Lab | None = None
+    egfr: Lab | None = None
+    vitamin_d: Lab | None = None
+    ck: Lab | None = None
+    urate: Lab | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _check(cls, lab: Lab | None, info: ValidationInfo) -> Lab | None:
+        problem = None if lab is None else _lab_problem(str(info.field_name), lab)
+        if problem:
+            raise ValueError(problem)
+        return lab
 
 
 class Imaging(Record):

@@ -14,6 +14,7 @@ from calcreport.model.report import (
     FlagState,
     Laboratory,
     LesionGrowth,
+    OtherAnswerLesion,
     PatientLevel,
     Recommendation,
     Record,
@@ -62,24 +63,12 @@ class LesionDecision(Record):
     growth: LesionGrowth | None = None
 
 
-class ChangedLesion(Record):
-    """What another answer would change about one lesion; only what differs is named."""
+class ChangedLesion(OtherAnswerLesion):
+    """What another answer would change about one lesion, which has no name yet."""
 
+    lesion: str = ""
     index: int
     """Place of the lesion among those given."""
-    concern: Concern
-    flags: dict[str, FlagState] = Field(default_factory=dict)
-    """Flag to the state it would have."""
-    leading: str | None = None
-    """Class that would lead, or lead with another certainty; ``None`` when nothing of that changes."""
-    label: str = ""
-    certainty: str = ""
-    is_weaker: bool = False
-    """The same class would lead as now, with less certainty."""
-    recommended: tuple[str, ...] = ()
-    """Of referral (R09), no biopsy (R11) and same-day contact (R13): what would be said."""
-    withdrawn: tuple[str, ...] = ()
-    """… and what would no longer be said."""
 
 
 class WouldChange(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from calcreport.model.overlay import PairStatus
-from calcreport.model.terms import Record, YesNo
+from calcreport.model.terms import Concern, FlagState, Record, YesNo
 
 
 class LesionGrowth(Record):
@@ -145,3 +145,37 @@ class LesionReview(Record):
     date: str | None = None
     """Day of the decision, ISO 8601."""
     changes: tuple[ReviewChange, ...] = ()
+
+
+class OtherAnswerLesion(Record):
+    """What another answer would change about one lesion; only what differs is named."""
+
+    lesion: str
+    concern: Concern
+    flags: dict[str, FlagState]
+    """Flag to the state it would have."""
+    leading: str | None
+    """Class that would lead, or lead with another certainty; ``None`` when nothing of that changes."""
+    label: str
+    certainty: str
+    is_weaker: bool = False
+    """The same class would lead as now, with less certainty."""
+    recommended: tuple[str, ...]
+    """Of referral (R09), no biopsy (R11) and same-day contact (R13): what would be said."""
+    withdrawn: tuple[str, ...]
+    """… and what would no longer be said."""
+
+
+class OtherAnswer(Record):
+    """An answer to an input that is unknown now, and what it would change; found by asking the rules again."""
+
+    input: str
+    """As in the clinical file; ``lesion.`` before a field of the findings."""
+    answer: str
+    """A word, or of a number the interval between two limits of the rules."""
+    text: str
+    is_told: bool
+    """Among the few that the text section names."""
+    concern: Concern
+    """Of the study with this answer."""
+    lesions: tuple[OtherAnswerLesion, ...]

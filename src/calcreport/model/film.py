@@ -12,6 +12,7 @@ from enum import StrEnum, unique
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.model.geometry import lock
 from calcreport.model.image import SliceReference
 from calcreport.model.lesion import LesionFacts
 from calcreport.model.report import Excluded
@@ -96,17 +97,9 @@ class FilmImage:
     """Sentences a reader must see (FOR PROCESSING, lossy, burned-in annotation, stitched …); no patient data."""
 
     def __post_init__(self) -> None:
-        if self.intensity.ndim != 2 or self.intensity.dtype != np.float32:
-            msg = "intensity must be a two-dimensional float32 array"
-            raise ValueError(msg)
-        if self.picture.shape != self.intensity.shape or self.picture.dtype != np.uint8:
-            msg = "picture must be uint8 of the same shape"
-            raise ValueError(msg)
-        if self.is_imaged.shape != self.intensity.shape or self.is_imaged.dtype != np.bool_:
-            msg = "is_imaged must be boolean of the same shape"
-            raise ValueError(msg)
-        for array in (self.intensity, self.picture, self.is_imaged):
-            array.setflags(write=False)
+        lock("intensity", self.intensity, np.float32, 2)
+        lock("picture", self.picture, np.uint8, self.intensity.shape)
+        lock("is_imaged", self.is_imaged, np.bool_, self.intensity.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,10 +112,7 @@ class PixelMask:
     """Shape ``(rows, columns)`` of the cut-out; true inside; read-only."""
 
     def __post_init__(self) -> None:
-        if self.pixels.ndim != 2 or self.pixels.dtype != np.bool_:
-            msg = "pixels must be a two-dimensional boolean array"
-            raise ValueError(msg)
-        self.pixels.setflags(write=False)
+        lock("pixels", self.pixels, np.bool_, 2)
 
     @property
     def box(self) -> tuple[slice, slice]:

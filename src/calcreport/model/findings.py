@@ -23,13 +23,9 @@ Tissue = Annotated[
     Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"],
     BeforeValidator(as_word),
 ]
-"""Tissue a deposit lies in."""
-
-Volume = Annotated[Number, Field(ge=0)]
-"""A volume in mm3."""
-
-ImageNumber = Annotated[Count, Field(ge=0)]
-"""Instance number of an image."""
+Volume = Annotated[Number, Field(ge=0)]  # mm3
+ImageNumber = Annotated[Count, Field(ge=0)]  # Instance Number
+Modality = Literal["CT", "CR", "DX", "MR", "US"]  # of an earlier study
 
 
 def _as_code(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -38,10 +34,10 @@ def _as_code(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was
 
 
 def _check_pattern(code: str) -> str:
-    if not re.fullmatch("P(0[1-9]|[12][0-9]|30)", code):
-        msg = "must be one of P01 to P30"
-        raise ValueError(msg)
-    return code
+    if re.fullmatch("P(0[1-9]|[12][0-9]|30)", code):
+        return code
+    msg = "must be one of P01 to P30"
+    raise ValueError(msg)
 
 
 class FindingSize(Record):
@@ -173,7 +169,7 @@ class FindingPrior(Record):
     """Same modality and plane, so that the lengths may be compared."""
     study_date: Day | None = None
     """Day of the earlier study; gives the interval where `interval_days` does not."""
-    modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
+    modality: Modality | None = None
     is_minimum: bool = False
     """The lesion was cut by the edge of the earlier images."""
     uncertainty_mm: Length | None = None
@@ -228,7 +224,7 @@ class PriorOfStudy(Record):
     source: Literal["reader", "report", "images"] = "reader"
     """``images``: of both studies, registered."""
     study_date: Day | None = None
-    modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
+    modality: Modality | None = None
     vanished: tuple[Annotated[str, Field(max_length=64)], ...] = ()
     """Earlier lesions whose place was searched now and holds no mineral."""
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 ORTHOGONALITY_TOLERANCE_DEG: Final = 0.1
 """A step between slices leaning more than this off the slice normal is a sheared (tilted-gantry) stack."""
+
+
+def lock(name: str, array: NDArray[Any], dtype: type[np.generic], shape: int | tuple[int, ...]) -> None:
+    """Make an array read-only; raises `ValueError` unless it has this type and shape, or number of dimensions."""
+    if array.dtype != dtype or shape not in {array.ndim, array.shape}:
+        msg = f"{name} must be an array of {np.dtype(dtype)} with shape, or number of dimensions, {shape}"
+        raise ValueError(msg)
+    array.setflags(write=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

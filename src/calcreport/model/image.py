@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.geometry import VolumeGeometry, lock
 
 NOT_IMAGED_HU: Final = -2048
 """Value of voxels the scanner did not image (padding outside the field of view). Real air is never below -1024."""
@@ -59,13 +59,10 @@ class CtVolume:
     """From the header; a contour drawn in another frame of reference does not fit."""
 
     def __post_init__(self) -> None:
-        if self.hu.ndim != 3 or self.hu.dtype != np.int16:
-            msg = "hu must be a three-dimensional int16 array"
+        lock("hu", self.hu, np.int16, (len(self.slices), *self.geometry.shape[1:]))
+        if self.hu.shape != self.geometry.shape:
+            msg = "geometry and slices disagree on the shape"
             raise ValueError(msg)
-        if self.hu.shape != self.geometry.shape or len(self.slices) != self.hu.shape[0]:
-            msg = "hu, geometry and slices disagree on the shape"
-            raise ValueError(msg)
-        self.hu.setflags(write=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,8 @@ LENGTH_LIMITS: Final = (
 _NAMED_LIMITS_MM: Final = (30.0, 40.0)
 """Limits that sentences of the rule tables name: soft-tissue chondroma, second cut-off of head and neck staging."""
 
-_DEFAULT_LIMIT_MM: Final = 50.0
-"""Limit of the size flag where a report does not hold its settings."""
-
-_CM_FROM_MM: Final = 10
-"""Lengths that round to this are spelled in cm, shorter ones in mm."""
-
+_DEFAULT_LIMIT_MM: Final = 50.0  # limit of the size flag where a report does not hold its settings
+_CM_FROM_MM: Final = 10  # lengths that round to this are spelled in cm, shorter ones in mm
 _FLOAT_NOISE: Final = 6
 _MOST_DECIMALS: Final = 7
 

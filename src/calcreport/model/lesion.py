@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.model.drawn import DrawnOutline
+from calcreport.model.geometry import lock
 from calcreport.model.incidental import Doubt, IncidentalFinding
 from calcreport.model.report import (
     BoneRelation,
@@ -34,10 +35,7 @@ class VoxelMask:
     """Shape ``(slices, rows, columns)`` of the cut-out; true inside; read-only."""
 
     def __post_init__(self) -> None:
-        if self.voxels.ndim != 3 or self.voxels.dtype != np.bool_:
-            msg = "voxels must be a three-dimensional boolean array"
-            raise ValueError(msg)
-        self.voxels.setflags(write=False)
+        lock("voxels", self.voxels, np.bool_, 3)
 
     @property
     def box(self) -> tuple[slice, slice, slice]:

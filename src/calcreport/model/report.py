@@ -15,12 +15,15 @@ from calcreport.model.evidence import (
     LabResult,
     LesionGrowth,
     LesionReview,
+    OtherAnswer,
+    OtherAnswerLesion,
     PriorStudy,
     RulesUsed,
     UsedInput,
 )
 from calcreport.model.incidental import Incidental, IncidentalKind
 from calcreport.model.shape import LesionShape
+from calcreport.model.technique import FilmTechnique, Searched, SeriesEntry, SeriesGeometry, Technique, Thresholds
 from calcreport.model.terms import (
     BoneRelation,
     Concern,
@@ -80,100 +83,6 @@ class Study(Record):
     patient: Patient
     accession_number: str | None = None
     body_part: str | None = None
-
-
-class SeriesGeometry(Record):
-    """Geometry of an analysed series."""
-
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    """Row, column, slice: distance between rows, between columns, perpendicular distance between slices."""
-    tilt_deg: float
-    affine_lps_mm: tuple[tuple[float, float, float, float], ...]
-    """Four rows; maps (slice, row, column, 1) to LPS mm."""
-
-
-class Thresholds(Record):
-    """Hysteresis limits used, HU: what three or more slices show holds a voxel at `seed`; all grows down to `grow`."""
-
-    grow: float
-    seed: float
-
-
-class SeriesEntry(Record):
-    """One series and what became of it."""
-
-    series_instance_uid: str
-    modality: str
-    status: Literal["analysed", "skipped", "refused"]
-    code: str
-    message: str
-    series_number: int | None = None
-    description: str | None = None
-    image_count: int | None = None
-    geometry: SeriesGeometry | None = None
-    threshold_hu: Thresholds | None = None
-    """Limits used on this CT series; ``None`` for what was not measured, and for radiographs."""
-
-
-class Searched(Record):
-    """A part of the body that a series of the study covers, and whether calcification was looked for there."""
-
-    region: str
-    """Side and region as the header names them, such as ``"right thigh"``; otherwise the series."""
-    status: Literal["searched", "partly", "not_searched"]
-    reason: str | None = None
-    """Code of why it was not, or only partly, searched."""
-    series_number: int | None = None
-    image_count: int | None = None
-    """Images of the series ..."""
-    searched_count: int | None = None
-    """... and how many of them were searched, where only a part of it was."""
-
-
-class FilmTechnique(Record):
-    """How one radiograph was made and what its lengths mean."""
-
-    series_instance_uid: str
-    sop_instance_uid: str
-    instance_number: int | None
-    view: str | None
-    """View Position, such as ``"AP"``."""
-    laterality: Literal["left", "right", "both"] | None
-    body_part: str | None = None
-    rows: int
-    columns: int
-    scale: Literal["calibrated", "detector", "none"]
-    spacing_mm: tuple[float, float] | None
-    """Distance between rows, between columns, in the plane that `scale` names."""
-    calibration: str | None = None
-    magnification: float | None = None
-    """Stated by the header; shown, never applied."""
-    kvp: float | None = None
-    noise: float | None = None
-    """Standard deviation in soft tissue, in the film's own grey values."""
-    has_skin_line: bool = False
-    notes: tuple[str, ...] = ()
-
-
-class Technique(Record):
-    """How the images were made and thresholded."""
-
-    kvp: float | None
-    slice_thickness_mm: float | None
-    spacing_mm: tuple[float, float, float] | None
-    """Row, column, slice; ``None`` for radiographs, whose scale stands with each film."""
-    kernel: str | None
-    contrast: Literal["none", "venous", "arterial", "given_phase_unknown", "unknown"]
-    threshold_hu: Thresholds | None
-    """``None`` for radiographs: they have no Hounsfield units."""
-    contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
-    threshold_reason: str = ""
-    noise_hu: float | None = None
-    patient_position: str | None = None
-    notes: tuple[str, ...] = ()
-    films: tuple[FilmTechnique, ...] = ()
-    """Radiographs, in the order they are told; empty for CT."""
 
 
 class Size(Record):
@@ -369,40 +278,6 @@ class Recommendation(Record):
     forbids_biopsy: bool = False
     is_same_day: bool = False
     """It calls for contact on the same day."""
-
-
-class OtherAnswerLesion(Record):
-    """What another answer would change about one lesion; only what differs is named."""
-
-    lesion: str
-    concern: Concern
-    flags: dict[str, FlagState]
-    """Flag to the state it would have."""
-    leading: str | None
-    """Class that would lead, or lead with another certainty; ``None`` when nothing of that changes."""
-    label: str
-    certainty: str
-    is_weaker: bool = False
-    """The same class would lead as now, with less certainty."""
-    recommended: tuple[str, ...]
-    """Of referral (R09), no biopsy (R11) and same-day contact (R13): what would be said."""
-    withdrawn: tuple[str, ...]
-    """… and what would no longer be said."""
-
-
-class OtherAnswer(Record):
-    """An answer to an input that is unknown now, and what it would change; found by asking the rules again."""
-
-    input: str
-    """As in the clinical file; ``lesion.`` before a field of the findings."""
-    answer: str
-    """A word, or of a number the interval between two limits of the rules."""
-    text: str
-    is_told: bool
-    """Among the few that the text section names."""
-    concern: Concern
-    """Of the study with this answer."""
-    lesions: tuple[OtherAnswerLesion, ...]
 
 
 class Lesion(Record):

@@ -16,8 +16,7 @@ from pydantic import Field
 
 from calcreport.model.terms import Record
 
-_MOST_CELLS: Final = 2_000_000_000
-"""Voxels of the largest box a mask may be cut out of; more is damage."""
+_MOST_CELLS: Final = 2_000_000_000  # voxels of the largest box a mask may be cut out of; more is damage
 
 _Index = Annotated[int, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from calcreport.errors import ClinicalError
 
-_MOST_NAMED: Final = 50
-"""A file with more mistakes is another file; naming the near matches of each would take minutes."""
+_MOST_NAMED: Final = 50  # A file with more mistakes is another file; naming the near matches of each would take minutes
 
 Root = TypeVar("Root", bound=BaseModel)  # what is typed into one file
 Mistake = tuple[str, str]
@@ -63,12 +62,9 @@ def without_unknown(data: Any, root: type[BaseModel] | None) -> Any:  # noqa: AN
         return [without_unknown(value, root) for value in data]
     if root is None or not isinstance(data, Mapping):
         return data
-    kept = {}
-    for key, value in data.items():
-        is_known, inner = section_of(root, key)
-        if not (is_known and is_unknown(value)):
-            kept[key] = without_unknown(value, inner)
-    return kept
+    known = _fields(root)
+    said = ((key, value) for key, value in data.items() if not (key in known and is_unknown(value)))
+    return {key: without_unknown(value, known.get(key)) for key, value in said}
 
 
 def checked(
@@ -90,7 +86,9 @@ def checked(
         if not mistakes:
             return record
     except ValidationError as error:
-        mistakes = _mistakes_of(error, root)
+        # Never the value typed, and not many more than are named.
+        found = error.errors(include_url=False, include_input=False, include_context=False)[: _MOST_NAMED + 1]
+        mistakes = [_translate(item["type"], tuple(map(str, item["loc"])), item["msg"], root) for item in found]
     # Raised outside the handler: the cause would carry the values typed into a traceback.
     raise refuse(mistakes, area=area, data=data)
 
@@ -113,15 +111,6 @@ def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> Clini
         "\n".join([f"{what} cannot be used:", *shown, *more]),
         code=f"{area}.{kinds.pop() if len(kinds) == 1 else 'invalid'}",
     )
-
-
-def _mistakes_of(error: ValidationError, root: type[BaseModel]) -> list[Mistake]:
-    """Translate what validation of `root` found: never the value typed, and not many more than are named."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [
-        _translate(item["type"], tuple(str(part) for part in item["loc"]), item["msg"], root)
-        for item in found[: _MOST_NAMED + 1]
-    ]
 
 
 def _translate(kind: str, where: tuple[str, ...], message: str, root: type[BaseModel]) -> Mistake:
@@ -175,20 +164,12 @@ def _lines(data: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
 
 def _line_of(text: str, lines: Mapping[str, int]) -> str:
     """``"line 3: "`` for a message that begins with the place of its mistake, or with one inside that place."""
-    parts = text.split(": ")
-    known = [""]
-    for count in range(1, len(parts) + 1):
-        place = ": ".join(parts[:count])
-        while place and place not in lines:
-            place = place.rpartition(".")[0]
-        known.append(place)
-    longest = max(known, key=len)
+    held = (place for place in lines if place and f"{text}: ".startswith((f"{place}: ", f"{place}.")))
+    longest = max(held, key=len, default="")
     return f"line {lines[longest]}: " if longest else ""
 
 
-_NEAR_MATCHES: Final = 3
-"""Most suggestions for an unknown key."""
-
+_NEAR_MATCHES: Final = 3  # most suggestions for an unknown key
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_. -]{1,40}|[0-9.]{1,64}")
 """A key that looks like one, a path or a UID may be repeated in a message; anything else may hold a name."""
 
@@ -204,14 +185,11 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
         return f"{spell_path(where)}: given as a path and in its section; keep one of them"
     section = _section(parents, root)
     near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
-    if near:
-        places = [spell_path([*parents, name]).rpartition(": ")[2] for name in near]
-    else:
-        everywhere: dict[str, list[str]] = {}
-        for path in _paths(root):
-            everywhere.setdefault(path.rpartition(".")[2], []).append(path)
-        close = difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)
-        places = [path for name in close for path in everywhere[name]][:_NEAR_MATCHES]
+    places = [spell_path([*parents, name]).rpartition(": ")[2] for name in near]
+    if not near:
+        everywhere = {path: path.rpartition(".")[2] for path in _paths(root)}
+        close = difflib.get_close_matches(key.lower(), dict.fromkeys(everywhere.values()), n=_NEAR_MATCHES)
+        places = [path for name in close for path in everywhere if everywhere[path] == name][:_NEAR_MATCHES]
     hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
     return f"{spell_path(where)}: unknown key; {hint}"
 
@@ -232,33 +210,27 @@ def spell_path(where: Iterable[str]) -> str:
     return spelt
 
 
-def section_of(model: type[BaseModel], key: Any) -> tuple[bool, type[BaseModel] | None]:  # noqa: ANN401 - as typed
-    """Whether a record knows a key, and the record that is typed under it, if it is one."""
-    field = next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
-    return field is not None, _record_of(field.annotation) if field is not None else None
-
-
-def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
-    """Known keys, as they are typed, of the section at a path."""
-    for part in parents:
-        if part.isascii() and part.isdigit():  # a place in a list, whose records are already at hand
-            continue
-        _, inner = section_of(root, part)
-        if inner is None:
-            break
-        root = inner
-    return [field.alias or name for name, field in root.model_fields.items()]
+def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Known keys of a record, as they are typed, and the record that is typed under each, if it is one."""
+    return {field.alias or name: _record_of(field.annotation) for name, field in model.model_fields.items()}
 
 
 def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
     """Return the record type an annotation holds, ``None`` for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _record_of(inner)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, map(_record_of, getattr(annotation, "__args__", ()))), None)
+
+
+def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
+    """Known keys of the section at a path; the records of a list, whose places are numbers, are at hand already."""
+    for part in parents:
+        if not (part.isascii() and part.isdigit()):
+            inner = _fields(root).get(part)
+            if inner is None:
+                break
+            root = inner
+    return list(_fields(root))
 
 
 def field_paths(model: type[BaseModel]) -> list[str]:
@@ -269,9 +241,7 @@ def field_paths(model: type[BaseModel]) -> list[str]:
 
 def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
     """Dotted names of every field below a record."""
-    for key, field in model.model_fields.items():
-        name = field.alias or key
-        inner = _record_of(field.annotation)
+    for name, inner in _fields(model).items():
         yield prefix + name
         if inner is not None:
             yield from _paths(inner, f"{prefix}{name}.")

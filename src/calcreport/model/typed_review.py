@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -84,21 +84,17 @@ def parse_review(data: Mapping[str, Any]) -> Review:
     return checked(data, Review, area="review", data=data, contradictions=_contradictions)
 
 
-def _contradictions(review: Review) -> list[str]:
-    texts = []
+def _contradictions(review: Review) -> Iterator[str]:
     for name, verdict in review.lesions.items():
-        entry = spell_path(("lesions", name))
-        if verdict.decision is None and not verdict.has_values:
-            texts.append(f"{entry}: give a decision (accept, reject or correct) or a corrected value")
-        if verdict.decision == "reject" and not (verdict.reason or "").strip():
-            texts.append(f"{entry}: a rejection needs its reason")
-        if verdict.decision in {"reject", "accept"} and verdict.has_values:
-            texts.append(f"{entry}: {verdict.decision} and corrected values contradict each other")
-        if verdict.decision == "correct" and not verdict.has_values:
-            texts.append(f"{entry}: name what is corrected")
-        if verdict.pattern is not None and verdict.pattern.id is None and verdict.pattern.confidence is None:
-            texts.append(f"{entry}: name the pattern, or how sure it is")
-        mass = verdict.mass
-        if mass is not None and mass.max_diameter_mm is not None and mass.present is not YesNo.YES:
-            texts.append(f"{entry}: a mass with a size needs 'present: yes'")
-    return texts
+        decision, has_values, pattern, mass = verdict.decision, verdict.has_values, verdict.pattern, verdict.mass
+        is_sized = mass is not None and mass.max_diameter_mm is not None
+        for is_so, text in (
+            (decision is None and not has_values, "give a decision (accept, reject or correct) or a corrected value"),
+            (decision == "reject" and not (verdict.reason or "").strip(), "a rejection needs its reason"),
+            (decision in {"reject", "accept"} and has_values, f"{decision} and corrected values contradict each other"),
+            (decision == "correct" and not has_values, "name what is corrected"),
+            (pattern and pattern.id is pattern.confidence is None, "name the pattern, or how sure it is"),
+            (is_sized and mass and mass.present is not YesNo.YES, "a mass with a size needs 'present: yes'"),
+        ):
+            if is_so:
+                yield f"{spell_path(('lesions', name))}: {text}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-_OURS: Final = uuid.UUID("9b1d5a6e-2f0c-5c43-8d0e-6a1f7b3c4d21")
-"""Namespace of the names below; a fixed random UUID."""
+_OURS: Final = uuid.UUID("9b1d5a6e-2f0c-5c43-8d0e-6a1f7b3c4d21")  # namespace of the names below; a fixed random UUID
 
 
 def derive_uid(*parts: str) -> str:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from calcreport.model.decision import Capabilities
-from calcreport.rules.condition_parser import near
 from calcreport.rules.conditions import comparisons
-from calcreport.rules.facts import YES_NO, Fact, Kind
-from calcreport.rules.rule_rows import CAPABILITIES, CONTACT, Rule
+from calcreport.rules.facts import Fact, declare
+from calcreport.rules.rule_rows import CAPABILITIES, CONTACT, Rule, near
 
 SUSPECTED: Final = "suspected."
 """Before a class that forbids biopsy: the fact that any lesion of the patient speaks for it."""
@@ -45,6 +44,7 @@ def share_capabilities(rows: Iterable[Row], all_rows: Iterable[Row], problems: l
 
 def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
     """Explanation rows of the classes that explain flags: where characteristic, and not of a large mass."""
+    bare = {"not": {"certainly": {"condition": "large_lump"}}}
     return [
         Row(
             where=row.where,
@@ -53,12 +53,7 @@ def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
                 "id": f"{row.id}-explains",
                 "explains": row.content["explains_flags"],
                 "text": row.content.get("label", ""),
-                "when": {
-                    "all": [
-                        {"fact": f"class.{row.conclusion}", "is": "++"},
-                        {"not": {"certainly": {"condition": "large_lump"}}},
-                    ]
-                },
+                "when": {"all": [{"fact": f"class.{row.conclusion}", "is": "++"}, bare]},
                 **{key: row.content[key] for key in ("sources", "since") if key in row.content},
             },
         )
@@ -70,9 +65,7 @@ def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
 def suspicions(rows: Iterable[Row]) -> dict[str, Fact]:
     """A fact for each class that forbids biopsy: that it is suspected from any lesion."""
     return {
-        f"{SUSPECTED}{row.conclusion}": Fact(
-            kind=Kind.WORD, meaning=f"{row.content.get('label')} is suspected from any lesion", words=YES_NO
-        )
+        f"{SUSPECTED}{row.conclusion}": declare("answer", f"{row.content.get('label')} is suspected from any lesion")
         for row in rows
         if row.table == "class" and row.content.get("forbids_biopsy") is True
     }
@@ -92,12 +85,10 @@ def bar_procedures(rules: Iterable[Rule]) -> list[Rule]:
 
 def unspoken_bans(rules: Iterable[Rule]) -> Iterable[str]:
     """Name the classes that forbid biopsy of which no recommendation says so, and what both forbids and advises it."""
-    held = list(rules)
-    bans = [rule for rule in held if rule.table == "recommendation" and "forbids_biopsy" in rule.capabilities]
+    held = [rule for rule in rules if "forbids_biopsy" in rule.capabilities]
+    bans = [rule for rule in held if rule.table == "recommendation"]
     read_by_bans = {row.fact for rule in bans for row in comparisons(rule.when)}
-    for name in dict.fromkeys(
-        rule.concludes for rule in held if rule.table == "class" and "forbids_biopsy" in rule.capabilities
-    ):
+    for name in dict.fromkeys(rule.concludes for rule in held if rule.table == "class"):
         if f"class.{name}" not in read_by_bans:
             yield f"class {name} forbids biopsy: a recommendation with forbids_biopsy must ask for class.{name}"
     for rule in bans:
@@ -111,25 +102,21 @@ def capabilities_of(tables: Mapping[str, Iterable[Rule]]) -> Capabilities:
     def listed(table: str) -> dict[str, frozenset[Any]]:
         return {rule.concludes: rule.capabilities for rule in tables[table] if rule.capabilities}
 
-    labels = {rule.concludes: rule.text for rule in reversed(tuple(tables["class"]))}
-    forbidding = {name for name, held in listed("class").items() if "forbids_biopsy" in held}
-    bans: dict[str, list[str]] = {}
+    labels = {f"class.{rule.concludes}": rule.text for rule in reversed(tuple(tables["class"]))}
+    forbidding = {f"class.{name}" for name, held in listed("class").items() if "forbids_biopsy" in held}
+    bans: dict[str, dict[str, None]] = {}  # the values say nothing: words in their order, each once
     for rule in tables["recommendation"]:
         if "forbids_biopsy" in rule.capabilities:
-            asked = {f"class.{name}": name for name in sorted(forbidding)}
-            names = {asked[row.fact]: None for row in comparisons(rule.when) if row.fact in asked}
-            bans.setdefault(rule.concludes, []).extend(labels[name] for name in names)
+            names = (labels[row.fact] for row in comparisons(rule.when) if row.fact in forbidding)
+            bans.setdefault(rule.concludes, {}).update(dict.fromkeys(names))
     return Capabilities(
         classes=listed("class"),
         recommendations=listed("recommendation"),
         flag_rows={rule.id: rule.capabilities for rule in tables["flag"] if rule.capabilities},
         contacts={rule.concludes: rule.contact for rule in tables["recommendation"] if rule.contact},
-        bans={name: tuple(dict.fromkeys(said)) for name, said in bans.items()},
+        bans={name: tuple(said) for name, said in bans.items()},
     )
 
-
-_FIRST_MET_WINS: Final = {"flag": "flag", "concern": None}
-"""Tables that end with a row without a condition, and the key whose every value has such an end."""
 
 _WORDS: Final = ("text", "label", "because", "notes", "sources", "since")
 """Keys a site may change without changing what is decided."""
@@ -143,7 +130,6 @@ class Row:
     """File, line and id, for messages."""
     table: str
     content: dict[str, Any]
-    """As read from TOML."""
 
     @property
     def id(self) -> object:
@@ -166,9 +152,7 @@ class Tables:
     """Everything one layer of rule files says."""
 
     version: str = ""
-    """Of the layer."""
     names: list[str] = field(default_factory=list)
-    """Names the files give themselves."""
     conditions: dict[str, Any] = field(default_factory=dict)
     """Named conditions as read from TOML."""
     rows: list[Row] = field(default_factory=list)
@@ -247,19 +231,16 @@ def _named_in(content: Any) -> set[str]:  # noqa: ANN401 - as read from TOML
 
 def _put(rows: list[Row], row: Row, problems: list[str]) -> None:
     content = {key: value for key, value in row.content.items() if key != "before"}
-    new = Row(where=row.where, table=row.table, content=content)
-    before = row.content.get("before")
+    new, before = Row(where=row.where, table=row.table, content=content), row.content.get("before")
     held = next((place for place, other in enumerate(rows) if other.id == row.id and row.id is not None), None)
     if held is not None and rows[held].table != row.table:
         problems.append(f"{row.where}: this id belongs to a {rows[held].table}, not a {row.table}")
         return
-    if before is None and held is not None:
-        rows[held] = new
-        return
     if held is not None:
         del rows[held]
-    place = _end_of(rows, new) if before is None else _place_of(rows, new, before, problems)
-    rows.insert(place, new)
+    if held is None or before is not None:
+        held = _end_of(rows, new) if before is None else _place_of(rows, new, before, problems)
+    rows.insert(held, new)
 
 
 def _place_of(rows: list[Row], row: Row, before: object, problems: list[str]) -> int:
@@ -271,11 +252,11 @@ def _place_of(rows: list[Row], row: Row, before: object, problems: list[str]) ->
 
 
 def _end_of(rows: list[Row], row: Row) -> int:
-    """Place at the end of the table, before the row without a condition where the first row met decides."""
-    if row.table in _FIRST_MET_WINS:
-        key = _FIRST_MET_WINS[row.table]
-        for place, other in enumerate(rows):
-            is_same = other.table == row.table and (key is None or other.content.get(key) == row.content.get(key))
-            if is_same and not other.content.get("when"):
-                return place
-    return len(rows)
+    """Place at the end of the table; where the first row met decides, before the row without a condition."""
+    is_end = (
+        other.table == row.table
+        and not other.content.get("when")
+        and (row.table == "concern" or (row.table == "flag" and other.conclusion == row.conclusion))
+        for other in rows
+    )
+    return next((place for place, ends in enumerate(is_end) if ends), len(rows))

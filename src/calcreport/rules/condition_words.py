@@ -22,26 +22,13 @@ from calcreport.rules.conditions import (
 )
 from calcreport.rules.facts import DECLARED, Fact
 
-_RELATIONS: Final = {
+_RELATIONS: Final = {relation: f"is {relation.value.replace('_', ' ')}" for relation in Relation} | {
     Relation.IS: "is",
     Relation.ONE_OF: "is",
-    Relation.AT_LEAST: "is at least",
-    Relation.AT_MOST: "is at most",
-    Relation.ABOVE: "is above",
-    Relation.BELOW: "is below",
     Relation.INCLUDES: "includes",
 }  # words between a fact and its limit
 
-_SECTIONS: Final = {
-    "symptoms": "",
-    "felt": "palpation: ",
-    "growth": "growth: ",
-    "history": "history of ",
-    "conditions": "",
-    "features": "",
-    "policy": "policy: ",
-    "place": "",
-}
+_SECTIONS: Final = {"felt": "palpation: ", "growth": "growth: ", "history": "history of ", "policy": "policy: "}
 """Prefix of a fact's meaning, by its section."""
 
 
@@ -97,11 +84,11 @@ def describe_evidence(row: Evidence) -> str:
 
     A comparison that must not be met is marked.
     """
-    known = "not provided" if row.value is None else _say(row.value, DECLARED.get(row.fact))
+    known = _say(row.value, DECLARED.get(row.fact))
     if row.relation is Relation.KNOWN:
         return f"{name_fact(row.fact)}: {known}"
     verdict = {"met": "yes", "not_met": "no", "unknown": "unknown"}[row.verdict.value]
-    asked = f"{_RELATIONS[row.relation]} {_say_limit(row.relation, row.limit, DECLARED.get(row.fact))}"
+    asked = f"{_RELATIONS[row.relation]} {_say_limit(row.limit, DECLARED.get(row.fact))}"
     return f"{name_fact(row.fact)}: {known} ({'' if row.is_wanted else 'must not be so: '}{asked}? {verdict})"
 
 
@@ -109,34 +96,27 @@ def _describe_comparison(comparison: Comparison) -> str:
     name = name_fact(comparison.fact)
     if comparison.relation is Relation.KNOWN:
         return f"{name} is {'' if comparison.limit == 'yes' else 'not '}known"
-    if comparison.other is not None:
-        return f"{name} {_RELATIONS[comparison.relation]} {name_fact(comparison.other)}"
-    limit = _say_limit(comparison.relation, comparison.limit, DECLARED.get(comparison.fact))
     if comparison.relation is Relation.IS and comparison.limit in {"yes", "no"}:
         return name if comparison.limit == "yes" else f"no {name}"
+    other, fact = comparison.other, DECLARED.get(comparison.fact)
+    limit = _say_limit(comparison.limit, fact) if other is None else name_fact(other)
     return f"{name} {_RELATIONS[comparison.relation]} {limit}"
 
 
-def _say_limit(relation: Relation, limit: Value, fact: Fact | None) -> str:
-    if isinstance(limit, tuple):
-        return (" or " if relation in {Relation.ONE_OF, Relation.INCLUDES} else ", ").join(limit)
-    return _say(limit, fact)
+def _say_limit(limit: Value, fact: Fact | None) -> str:
+    return " or ".join(limit) if isinstance(limit, tuple) else _say(limit, fact)
 
 
 def _say(value: Value, fact: Fact | None) -> str:
-    if value is None:
-        return "not provided"
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
     if isinstance(value, float):
         return f"{value:.4g} {fact.unit if fact is not None else ''}".strip()
-    return value
+    return "not provided" if value is None else value
 
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z0-9_.]+)\}")  # name of a fact in braces
-_CHANGES: Final = frozenset(
-    {"prior.growth_mm", "prior.error_mm", "mass.felt_beyond_mm", "size.error_mm", "size.over_mm"}
-)
+_CHANGES: Final = ("prior.growth_mm", "prior.error_mm", "mass.felt_beyond_mm", "size.error_mm", "size.over_mm")
 """Facts that are differences or errors of lengths."""
 
 
@@ -147,16 +127,11 @@ def placeholders(text: str) -> tuple[str, ...]:
 
 def fill(text: str, facts: Facts) -> str:
     """Put facts into a text where it has ``{fact}``; nothing else is interpreted, unknown facts read "not provided"."""
-
-    def say(match: re.Match[str]) -> str:
-        name = match.group(1)
-        fact = DECLARED.get(name)
-        return _say_in_text(facts.get(name), fact.unit if fact is not None else "", facts, name)
-
-    return _PLACEHOLDER.sub(say, text)
+    return _PLACEHOLDER.sub(lambda match: _say_in_text(match.group(1), facts), text)
 
 
-def _say_in_text(value: Value, unit: str, facts: Facts, name: str) -> str:
+def _say_in_text(name: str, facts: Facts) -> str:
+    value, unit = facts.get(name), DECLARED[name].unit if name in DECLARED else ""
     if not isinstance(value, float):
         words = ("not provided",) if value is None else (value,) if isinstance(value, str) else value
         return ", ".join(words).replace("_", " ")

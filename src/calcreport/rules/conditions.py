@@ -48,7 +48,6 @@ class Evidence:
 
     fact: str
     value: Value
-    """What is known; ``None`` when nothing is."""
     relation: Relation
     limit: Value
     """What it was compared with, policies resolved."""
@@ -86,6 +85,13 @@ class Comparison:
             return _verdict(is_met=any(word in value for word in words))
         return _verdict(is_met=value in words)
 
+    def evidence(self, facts: Facts, *, is_wanted: bool) -> Evidence:
+        """What is known, and the answer for it."""
+        return Evidence(
+            fact=self.fact, value=facts[self.fact], relation=self.relation, limit=self.resolved(facts),
+            verdict=self.judge(facts), is_wanted=is_wanted,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
@@ -120,31 +126,30 @@ class AnyOf(_Group):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Not:
-    """Met when the part is not met; unknown stays unknown."""
+class _Turned:
+    """A part whose answer stands for another one."""
 
     part: Condition
+    answers: ClassVar[Mapping[Verdict, Verdict]]
 
     def judge(self, facts: Facts) -> Verdict:
         """Answer for these facts."""
-        verdict = self.part.judge(facts)
-        if verdict is Verdict.UNKNOWN:
-            return verdict
-        return Verdict.NOT_MET if verdict is Verdict.MET else Verdict.MET
+        return self.answers[self.part.judge(facts)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certainly:
+class Not(_Turned):
+    """Met when the part is not met; unknown stays unknown."""
+
+    answers: ClassVar = dict(zip(Verdict, (Verdict.NOT_MET, Verdict.MET, Verdict.UNKNOWN), strict=True))
+
+
+class Certainly(_Turned):
     """Met when the part is met for certain; an unknown part counts as not met.
 
     The one place where unknown becomes a no, to say "not known to be": a rule must ask for it by name.
     """
 
-    part: Condition
-
-    def judge(self, facts: Facts) -> Verdict:
-        """Answer for these facts: never unknown."""
-        return Verdict.MET if self.part.judge(facts) is Verdict.MET else Verdict.NOT_MET
+    answers: ClassVar = dict(zip(Verdict, (Verdict.MET, Verdict.NOT_MET, Verdict.NOT_MET), strict=True))
 
 
 Condition = Comparison | All | AnyOf | Not | Certainly  # any condition
@@ -175,9 +180,14 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
     return (comparison for comparison, _ in _walk(condition))
 
 
+def facts_read(condition: Condition) -> tuple[str, ...]:
+    """Facts that a condition reads, each once."""
+    return tuple({name: None for row in comparisons(condition) for name in (row.fact, row.other) if name})
+
+
 def gather(condition: Condition, facts: Facts) -> tuple[Evidence, ...]:
     """Every comparison a condition makes, with what is known and its own answer, in reading order."""
-    return tuple(_evidence(row, facts, is_wanted=is_wanted) for row, is_wanted in _walk(condition))
+    return tuple(row.evidence(facts, is_wanted=is_wanted) for row, is_wanted in _walk(condition))
 
 
 def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
@@ -188,7 +198,7 @@ def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> t
     """
     match condition:
         case Comparison():
-            return (_evidence(condition, facts, is_wanted=is_wanted),)
+            return (condition.evidence(facts, is_wanted=is_wanted),)
         case All() | AnyOf():
             verdict = condition.judge(facts)
             parts = [part for part in condition.parts if part.judge(facts) is verdict]
@@ -198,17 +208,6 @@ def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> t
             return tuple(row for rows in (by_part if verdict is Verdict.UNKNOWN else known or by_part) for row in rows)
         case Not() | Certainly():
             return decisive(condition.part, facts, is_wanted=is_wanted is not isinstance(condition, Not))
-
-
-def _evidence(comparison: Comparison, facts: Facts, *, is_wanted: bool) -> Evidence:
-    return Evidence(
-        fact=comparison.fact,
-        value=facts[comparison.fact],
-        relation=comparison.relation,
-        limit=comparison.resolved(facts),
-        verdict=comparison.judge(facts),
-        is_wanted=is_wanted,
-    )
 
 
 _NUMERIC: Final[Mapping[Relation, Callable[[float, float], bool]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from calcreport.model.clinical import Clinical
@@ -20,7 +20,7 @@ from calcreport.model.report import (
     UsedInput,
 )
 from calcreport.rules.condition_words import fill
-from calcreport.rules.gathering import Gathered, gather_facts
+from calcreport.rules.gathering import gather_facts
 from calcreport.rules.growth import weigh_growth
 from calcreport.rules.laboratory import LabFacts
 from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, allow, differential, is_met, weigh_all
@@ -38,9 +38,7 @@ _WORST_STATE: Final = (
 )
 """Order in which one state of a flag stands for all lesions: absent only when it is absent everywhere."""
 
-_CONCERNS: Final = tuple(Concern)
-"""Most severe first."""
-
+_CONCERNS: Final = tuple(Concern)  # most severe first
 _SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 
 
@@ -52,40 +50,45 @@ def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, rules
     """
     gathered = gather_facts(findings, clinical, policy, ruleset)
     weighings = weigh_all(gathered.cases, ruleset)
-    if not findings.lesions:
-        decision = _decide_without_lesion(weighings[0], gathered, ruleset)
-    else:
-        decision = _conclude(weighings, gathered, ruleset)
-    return add_provenance(decision, findings, clinical, policy, gathered.labs)
+    decision = (_conclude if findings.lesions else _decide_without_lesion)(weighings, gathered.labs, ruleset)
+    inputs = tuple(_used_inputs(findings, clinical))
+    lesions = tuple(
+        decided.model_copy(update={"growth": weigh_growth(lesion, findings, policy)})
+        for decided, lesion in zip(decision.lesions, findings.lesions, strict=True)
+    )
+    contradictions = (_contradiction(used) for used in inputs if used.is_contradicted)
+    limitations = (*decision.limitations, *contradictions)
+    laboratory = gathered.labs.laboratory
+    return decision.model_copy(
+        update={"lesions": lesions, "laboratory": laboratory, "inputs": inputs, "limitations": limitations}
+    )
 
 
-def _conclude(weighings: list[Weighing], gathered: Gathered, ruleset: Ruleset) -> Decision:
+def _conclude(weighings: list[Weighing], labs: LabFacts, ruleset: Ruleset) -> Decision:
     """Join the lesions: highest concern, worst state of each flag, recommendations that agree."""
     allowed = allow(weighings, ruleset)
     lesions = tuple(_describe(weighing, rules, ruleset) for weighing, rules in zip(weighings, allowed, strict=True))
     in_scope = [weighing for weighing in weighings if weighing.stop is None] or weighings
     return Decision(
         lesions=lesions,
-        patient=PatientLevel(differential=_patient_differential(weighings, ruleset), notes=gathered.labs.notes),
+        patient=PatientLevel(differential=_patient_differential(weighings, ruleset), notes=labs.notes),
         concern=min((weighing.concern for weighing in in_scope), key=_CONCERNS.index),
-        flags_summary={name: _worst(weighing.flags[name].state for weighing in in_scope) for name in FLAG_NAMES},
+        flags_summary={
+            name: min((weighing.flags[name].state for weighing in in_scope), key=_WORST_STATE.index)
+            for name in FLAG_NAMES
+        },
         recommendations=_merge(weighings, allowed, ruleset),
-        limitations=(*gathered.labs.limitations, *_notes(weighings, ruleset, level="limitation")),
+        limitations=(*labs.limitations, *_notes(weighings, ruleset, level="limitation")),
         capabilities=ruleset.capabilities,
     )
 
 
 def _recommendation(rule: Rule, weighing: Weighing) -> Recommendation:
-    text = fill(rule.text, weighing.facts)
+    marks = {name: name in rule.capabilities for name in ("is_referral", "forbids_biopsy")}
     return Recommendation(
-        id=rule.concludes,
-        text=text,
-        sources=rule.sources,
-        rule=rule.id,
-        is_referral="is_referral" in rule.capabilities,
-        forbids_biopsy="forbids_biopsy" in rule.capabilities,
-        is_same_day=bool(rule.contact),
-    )
+        id=rule.concludes, text=fill(rule.text, weighing.facts), sources=rule.sources, rule=rule.id,
+        is_same_day=bool(rule.contact), **marks,
+    )  # fmt: skip
 
 
 def _describe(weighing: Weighing, rules: list[Rule], ruleset: Ruleset) -> LesionDecision:
@@ -131,39 +134,30 @@ def _urgency(weighing: Weighing) -> tuple[int, bool, float]:
     return _CONCERNS.index(weighing.concern), present <= {"depth"}, -longest if isinstance(longest, float) else 0.0
 
 
-def _worst(states: Iterable[FlagState]) -> FlagState:
-    return min(states, key=_WORST_STATE.index)
-
-
 def _patient_differential(weighings: list[Weighing], ruleset: Ruleset) -> tuple[Differential, ...]:
     """Classes about the patient that more than one lesion speaks for."""
-    entries = [entry for weighing in weighings for entry in differential(weighing)]
-    listed: dict[str, Differential] = {}
-    for name in (name for name, held in ruleset.capabilities.classes.items() if "is_systemic" in held):
-        same = [entry for entry in entries if entry.id == name and entry.weight != "-"]
-        if len(same) >= _SEVERAL:
-            listed[name] = min(same, key=lambda entry: entry.weight != "++")
-    return tuple(listed.values())
+    entries = [entry for weighing in weighings for entry in differential(weighing) if entry.weight != "-"]
+    systemic = (name for name, held in ruleset.capabilities.classes.items() if "is_systemic" in held)
+    by_class = ([entry for entry in entries if entry.id == name] for name in systemic)
+    return tuple(min(same, key=lambda entry: entry.weight != "++") for same in by_class if len(same) >= _SEVERAL)
 
 
-def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Ruleset) -> Decision:
+def _decide_without_lesion(weighings: list[Weighing], labs: LabFacts, ruleset: Ruleset) -> Decision:
     """Decide on a study without calcification: a reported mass, growth or history still counts."""
+    (weighing,), (allowed,) = weighings, allow(weighings, ruleset)
     reported = [
         name for name in ("size", "growth", "mass", "history") if weighing.flags[name].state is FlagState.PRESENT
     ]
-    (allowed,) = allow([weighing], ruleset)
     rules = [rule for rule in allowed if "stands_without_lesion" in rule.capabilities] if reported else []
-    note = (
-        # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
-        "The lump, growth or history that was reported is not explained by this report and keeps its own weight",
-    )
+    # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
+    note = "The lump, growth or history that was reported is not explained by this report and keeps its own weight"
     return Decision(
         lesions=(),
-        patient=PatientLevel(notes=(*gathered.labs.notes, *(note if reported else ()))),
+        patient=PatientLevel(notes=(*labs.notes, *([note] if reported else ()))),
         concern=weighing.concern if reported else Concern.NONE,
         flags_summary={name: weighing.flags[name].state for name in reported},
         recommendations=tuple(_recommendation(rule, weighing) for rule in rules),
-        limitations=gathered.labs.limitations,
+        limitations=labs.limitations,
         capabilities=ruleset.capabilities,
     )
 
@@ -181,35 +175,18 @@ _NAMES: Final = {
 Given = float | str | None  # value as given; None for none
 
 
-def add_provenance(
-    decision: Decision, findings: Findings, clinical: Clinical, policy: PolicySettings, labs: LabFacts
-) -> Decision:
-    """Add laboratory values, growth of each lesion and sources of the inputs to a decision on these findings.
-
-    Each contradiction between what was typed and what the header says is a limitation.
-    """
-    inputs = tuple(used_inputs(findings, clinical))
-    lesions = tuple(
-        decided.model_copy(update={"growth": weigh_growth(lesion, findings, policy)})
-        for decided, lesion in zip(decision.lesions, findings.lesions, strict=True)
-    )
-    return decision.model_copy(
-        update={
-            "lesions": lesions,
-            "laboratory": labs.laboratory,
-            "inputs": inputs,
-            "limitations": (*decision.limitations, *(_contradiction(used) for used in inputs if used.is_contradicted)),
-        }
-    )
-
-
-def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
+def _used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
     """Inputs from clinician and image header: typed input takes precedence, differences are marked."""
     header, site = findings.header, clinical.site
     contrast = None if clinical.imaging.contrast == "unknown" else clinical.imaging.contrast
     side = None if site.laterality is Laterality.UNKNOWN else site.laterality.value
     rows: tuple[tuple[str, Given, Given, Callable[[Any, Any], bool]], ...] = (
-        ("patient.age_years", clinical.patient.age_years, header.age_years, _are_other_ages),
+        (
+            "patient.age_years",
+            clinical.patient.age_years,
+            header.age_years,
+            lambda typed, said: abs(typed - said) > _AGE_TOLERANCE_YEARS,
+        ),
         ("patient.sex", clinical.patient.sex, header.sex, operator.ne),
         ("imaging.contrast", contrast, header.contrast, _are_other_phases),
         ("site.laterality", side, header.laterality, lambda typed, said: typed not in {said, "midline"}),
@@ -221,10 +198,6 @@ def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
             differs = typed is not None and said is not None and differ(typed, said)
             given = {"value": said if typed is None else typed, "header_value": said, "is_contradicted": differs}
             yield UsedInput.model_validate({"name": name, "source": source} | given)
-
-
-def _are_other_ages(typed: float, said: float) -> bool:
-    return abs(typed - said) > _AGE_TOLERANCE_YEARS
 
 
 def _are_other_phases(typed: str, said: str) -> bool:

@@ -40,13 +40,11 @@ class RuleVerdict:
     lesion: int
     """Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of."""
     verdict: Verdict
-    """Answer of the row's condition."""
     evidence: tuple[Evidence, ...]
     """Every comparison the condition makes, with what was known."""
     decisive: tuple[Evidence, ...]
     """The comparisons that settle the answer: what met it, what failed, or what is missing."""
     outcome: Outcome
-    """Whether the conclusion was used."""
     reason: str = ""
     """Why a rule that is met was not used; empty otherwise."""
 
@@ -74,32 +72,21 @@ def _verdict(
     facts = weighing.facts
     if rule.table in {"explanation", "flag"} and weighing.before_explaining:
         facts = weighing.before_explaining  # what they were judged by
-    verdict = rule.when.judge(facts)
-    outcome, reason = _outcome(rule, verdict, weighing, allowed, printed_ids, ruleset)
-    return RuleVerdict(
-        rule=rule,
-        lesion=index,
-        verdict=verdict,
-        evidence=gather(rule.when, facts),
-        decisive=decisive(rule.when, facts),
-        outcome=outcome,
-        reason=reason,
-    )
-
-
-def _outcome(
-    rule: Rule, verdict: Verdict, weighing: Weighing, allowed: list[Rule], printed_ids: set[str], ruleset: Ruleset
-) -> tuple[Outcome, str]:
-    if rule.table not in {"gate", "pattern"} and weighing.stop is not None:
-        return Outcome.NOT_ASKED, f"gate {weighing.stop.id} ends the evaluation of this lesion"
-    if verdict is Verdict.UNKNOWN:
-        return Outcome.UNKNOWN, ""
-    if verdict is Verdict.NOT_MET:
-        return Outcome.NOT_MET, ""
+    verdict, reason = rule.when.judge(facts), ""
     speaking = _speaking(weighing, allowed).get(rule.table)
-    if speaking is None or rule.id in speaking:
-        return Outcome.APPLIED, ""
-    return Outcome.OUTRANKED, next(_reasons(rule, weighing, printed_ids, ruleset), "an earlier row of its table speaks")
+    if rule.table not in {"gate", "pattern"} and weighing.stop is not None:
+        outcome, reason = Outcome.NOT_ASKED, f"gate {weighing.stop.id} ends the evaluation of this lesion"
+    elif verdict is not Verdict.MET:
+        outcome = Outcome(verdict.value)
+    elif speaking is None or rule.id in speaking:
+        outcome = Outcome.APPLIED
+    else:
+        reasons = _reasons(rule, weighing, printed_ids, ruleset)
+        outcome, reason = Outcome.OUTRANKED, next(reasons, "an earlier row of its table speaks")
+    return RuleVerdict(
+        rule=rule, lesion=index, verdict=verdict, evidence=gather(rule.when, facts), outcome=outcome, reason=reason,
+        decisive=decisive(rule.when, facts),
+    )  # fmt: skip
 
 
 def _speaking(weighing: Weighing, allowed: list[Rule]) -> dict[str, set[Value]]:
@@ -124,7 +111,11 @@ def _reasons(rule: Rule, weighing: Weighing, printed_ids: set[str], ruleset: Rul
     elif rule.table == "explanation":
         yield from _unexplained(rule, weighing)
     elif rule.table == "class":
-        yield from _unlisted(rule, weighing, ruleset)
+        if rule.is_benign and ruleset.conditions["no_benign_class"].judge(weighing.facts) is Verdict.MET:
+            yield "no benign class is concluded of mineral continuous with bone"
+        if rule.when is ALWAYS:
+            yield "another class applies"
+        yield from _earlier(rule, [entry for entry, _ in weighing.entries])
     elif rule.table == "recommendation":
         yield from _unsaid(rule, weighing, printed_ids, ruleset)
 
@@ -140,14 +131,6 @@ def _unexplained(rule: Rule, weighing: Weighing) -> Iterator[str]:
     if alarming:
         yield f"nothing is explained beside {', '.join(alarming)}"
     yield f"there is no {' or '.join(rule.explains)} flag left to explain"
-
-
-def _unlisted(rule: Rule, weighing: Weighing, ruleset: Ruleset) -> Iterator[str]:
-    if rule.is_benign and ruleset.conditions["no_benign_class"].judge(weighing.facts) is Verdict.MET:
-        yield "no benign class is concluded of mineral continuous with bone"
-    if rule.when is ALWAYS:
-        yield "another class applies"
-    yield from _earlier(rule, [entry for entry, _ in weighing.entries])
 
 
 def _unsaid(rule: Rule, weighing: Weighing, printed_ids: set[str], ruleset: Ruleset) -> Iterator[str]:

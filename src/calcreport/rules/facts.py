@@ -5,9 +5,8 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum, unique
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
@@ -19,14 +18,8 @@ from calcreport.rules.conditions import Value
 from calcreport.rules.regions import AREA_NAMES
 from calcreport.settings import PolicySettings
 
-
-@unique
-class Kind(StrEnum):
-    """What a fact is."""
-
-    NUMBER = "number"
-    WORD = "word"
-    WORDS = "words"
+Kind = Literal["number", "word", "words"]
+"""What a fact is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +27,7 @@ class Fact:
     """Declaration of a fact."""
 
     kind: Kind
-    """Number, one word, or several words."""
     meaning: str
-    """In a reader's words."""
     unit: str = ""
     """Of a number; empty for words and counts."""
     words: frozenset[str] = frozenset()
@@ -46,17 +37,18 @@ class Fact:
 YES_NO: Final = frozenset({"yes", "no"})
 """Words of an answer; unknown is no word but the absence of one."""
 
-_SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
-    {"symptoms": Symptoms, "felt": FeltMass, "growth": Growth, "history": History, "conditions": Conditions}
-)  # sections of the clinical file whose fields are facts
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    "symptoms": Symptoms, "felt": FeltMass, "growth": Growth, "history": History, "conditions": Conditions,
+}  # fmt: skip
+"""Sections of the clinical file whose fields are facts."""
 
 
-def _fact(kind: str, meaning: str, *rest: str) -> Fact:
+def declare(kind: str, meaning: str, *rest: str) -> Fact:
     """Declare a fact: ``number`` with its unit, ``answer``, ``word`` or ``words`` with those possible."""
     if kind == "number":
-        return Fact(kind=Kind.NUMBER, meaning=meaning, unit="".join(rest))
+        return Fact(kind="number", meaning=meaning, unit="".join(rest))
     words = YES_NO if kind == "answer" else frozenset(rest)
-    return Fact(kind=Kind.WORDS if kind == "words" else Kind.WORD, meaning=meaning, words=words)
+    return Fact(kind="words" if kind == "words" else "word", meaning=meaning, words=words)
 
 
 _WORDS_OF: Final[Mapping[str, Iterable[str]]] = {
@@ -67,13 +59,13 @@ _WORDS_OF: Final[Mapping[str, Iterable[str]]] = {
 
 def _declare() -> dict[str, Fact]:
     rows = tomllib.loads(packaged_text("rules/facts.toml"))  # facts that are no field of the clinical file
-    declared = {name: _fact(kind, text, *_WORDS_OF.get(name, rest)) for name, (kind, text, *rest) in rows.items()}
+    declared = {name: declare(kind, text, *_WORDS_OF.get(name, rest)) for name, (kind, text, *rest) in rows.items()}
     for section, model in _SECTIONS.items():
         declared |= _declare_fields(section, model)
     for name in FindingFeatures.model_fields:
-        declared[f"features.{name}"] = _fact("answer", name.replace("_", " "))
+        declared[f"features.{name}"] = declare("answer", name.replace("_", " "))
     for name in Flags.model_fields:
-        declared[f"flag.{name}"] = _fact("word", f"state of the {name} flag", *(state.value for state in FlagState))
+        declared[f"flag.{name}"] = declare("word", f"state of the {name} flag", *(state.value for state in FlagState))
     return declared | _declare_fields("policy", PolicySettings)
 
 
@@ -83,12 +75,12 @@ def _declare_fields(section: str, model: type[BaseModel]) -> dict[str, Fact]:
     for name, field in model.model_fields.items():
         text, meaning, words = str(field.annotation), name.replace("_", " "), getattr(field.annotation, "__args__", ())
         if field.annotation in {YesNo, bool}:
-            declared[f"{section}.{name}"] = _fact("answer", meaning)
+            declared[f"{section}.{name}"] = declare("answer", meaning)
         elif "Literal" in text:
             known = (word for word in words if isinstance(word, str) and word != "unknown")
-            declared[f"{section}.{name}"] = _fact("word", meaning, *known)
+            declared[f"{section}.{name}"] = declare("word", meaning, *known)
         elif "float" in text or "int" in text:
-            declared[f"{section}.{name}"] = _fact("number", meaning)
+            declared[f"{section}.{name}"] = declare("number", meaning)
     return declared
 
 
@@ -102,17 +94,12 @@ PRIOR_FACTS: Final = tuple(name for name in DECLARED if name.startswith("prior."
 
 def plain_answers(section: str, record: BaseModel) -> dict[str, Value]:
     """Facts of one clinical section: answers, words and numbers as typed, ``None`` for unknown."""
-    facts: dict[str, Value] = {}
-    for name in type(record).model_fields:
-        key = f"{section}.{name}"
-        if key in DECLARED:
-            facts[key] = plain_value(getattr(record, name))
-    return facts
+    return {key: plain_value(value) for name, value in record if (key := f"{section}.{name}") in DECLARED}
 
 
 def plain_value(value: object) -> Value:
-    """Value of a fact: numbers as float, words as text, the word "unknown" as ``None``."""
-    if value is None or value == "unknown":
+    """Value of a fact: numbers as float, words as text, no word and the word "unknown" as ``None``."""
+    if value is None or value in {"unknown", ""}:
         return None
     if isinstance(value, int | float):
         return float(value)

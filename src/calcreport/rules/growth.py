@@ -39,8 +39,9 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     shared = {"prior_id": prior.lesion_id, "prior_date": day.isoformat() if day else None}
     if prior.status != "matched":
         return LesionGrowth(status=prior.status, comparable=YesNo.NO, reason=prior.reason, **shared)
-    basis, now_mm = _basis(lesion, prior)
-    before_mm = prior.max_diameter_mm
+    basis, before_mm = _basis(lesion, prior), prior.max_diameter_mm
+    now_mm = _part(lesion, basis).max_diameter_mm
+    days = (findings.study_date - day).days if day is not None and findings.study_date is not None else 0
     reason = prior.reason or _why_not_comparable(lesion, findings, prior, basis)
     comparable = YesNo.NO if reason else prior.comparable
     growth = LesionGrowth(
@@ -50,7 +51,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
         basis=basis,
         before_mm=before_mm,
         now_mm=now_mm,
-        interval_days=_interval(prior, day, findings.study_date),
+        interval_days=max(days, 0) or None if prior.interval_days is None else prior.interval_days,
         **shared,
     )
     if now_mm is None or not before_mm:
@@ -59,7 +60,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     if changed.comparable is YesNo.YES:
         changed = _stability(changed, lesion, findings, policy)
     # A length cut short that exceeds the earlier one all the same is larger by at least that much.
-    is_at_least = reason and reason == _cut_now(lesion, prior, basis) and changed.course == "larger"
+    is_at_least = reason == _CUT_NOW and changed.course == "larger"
     return changed if not reason or is_at_least else growth
 
 
@@ -103,8 +104,7 @@ def _course(growth: LesionGrowth, from_mm: float, policy: PolicySettings) -> Cou
 
 def _volume_error(volume_mm3: float, error_mm: float) -> float:
     """Error in mm3 of the volume of a sphere whose diameter has the error `error_mm`."""
-    diameter_mm = cbrt(6 * volume_mm3 / pi)
-    return 3 * volume_mm3 * error_mm / diameter_mm
+    return 3 * volume_mm3 * error_mm / cbrt(6 * volume_mm3 / pi)
 
 
 def _stability(growth: LesionGrowth, lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth:
@@ -124,53 +124,32 @@ def _part(lesion: LesionFinding, basis: ComparedPart) -> FindingMass | FindingSi
     return lesion.mass if basis == "mass" else lesion.size
 
 
-def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[ComparedPart, float | None]:
-    """Compared part and its length now in mm: the mineral unless the mass was named or is all that is known."""
-    mass_mm, mineral_mm = lesion.mass.max_diameter_mm, lesion.size.max_diameter_mm
-    if prior.basis == "mass":
-        return "mass", mass_mm
-    if prior.basis == "mineral" or mineral_mm is not None:
-        return "mineral", mineral_mm
-    return ("mass", mass_mm) if mass_mm is not None else (None, None)
-
-
-def _interval(prior: FindingPrior, day: date | None, study_date: date | None) -> int | None:
-    if prior.interval_days is not None:
-        return prior.interval_days
-    days = (study_date - day).days if day is not None and study_date is not None else 0
-    return days if days > 0 else None
+def _basis(lesion: LesionFinding, prior: FindingPrior) -> ComparedPart:
+    """Compared part: the mineral unless the mass was named or is all that is known."""
+    if prior.basis is not None or lesion.size.max_diameter_mm is not None:
+        return prior.basis or "mineral"
+    return None if lesion.mass.max_diameter_mm is None else "mass"
 
 
 def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: FindingPrior, basis: ComparedPart) -> str:
     """Say why the lengths may not be compared; empty when nothing speaks against it."""
-    now, before = findings.modality, prior.modality
-    if before is None and findings.prior_study is not None:
-        before = findings.prior_study.modality
+    now = findings.modality
+    before = prior.modality or (findings.prior_study.modality if findings.prior_study else None)
     if now is not None and before is not None and now != before and {now, before} - _PROJECTED:
         return f"measured on {before} before and on {now} now"
     if prior.is_minimum:
         return "cut by the edge of the images before, so that the length was a minimum"
     part = _part(lesion, basis)
-    if basis == prior.basis == "mass" and part.max_diameter_mm is None:
-        return "the mass was measured before and not now"
-    if prior.basis == "mineral" and lesion.size.max_diameter_mm is None:
-        return "the mineral was measured before and not now"
-    return _other_hand(lesion, prior, basis) or _cut_now(lesion, prior, basis)
-
-
-def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: ComparedPart) -> str:
-    """Say that one of the lengths is a reader's and the other measured on voxels; empty when both are alike."""
-    is_mass = basis == "mass"
-    is_by_reader = lesion.mass.source == "reader" if is_mass else lesion.size.is_by_reader
+    if prior.basis is not None and part.max_diameter_mm is None:
+        is_mass = prior.basis == "mass"
+        return "the mass was measured before and not now" if is_mass else "the mineral was measured before and not now"
+    is_by_reader = lesion.mass.source == "reader" if basis == "mass" else lesion.size.is_by_reader
     if prior.is_by_reader in {None, is_by_reader}:
-        return ""
-    program = "along a contour" if is_mass else "by the program"
-    before, now = (program, "by a reader") if is_by_reader else ("by a reader", program)
-    return f"measured {before} before and {now} now"
+        return _CUT_NOW if part.is_minimum else ""
+    program = "along a contour" if basis == "mass" else "by the program"
+    hands = (program, "by a reader") if is_by_reader else ("by a reader", program)
+    return f"measured {hands[0]} before and {hands[1]} now"
 
 
-def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: ComparedPart) -> str:
-    part = _part(lesion, basis)
-    if part.is_minimum and not prior.is_minimum:
-        return "cut by the edge of the images now, so that the length is a minimum"
-    return ""
+_CUT_NOW: Final = "cut by the edge of the images now, so that the length is a minimum"
+"""Reason that a length larger all the same outweighs."""

@@ -21,7 +21,7 @@ from calcreport.rules.facts import answer
 
 _RENAL_STAGE: Final = 3.0  # chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)
 
-_CORE: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are normal together or not at all
+CORE_TESTS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are normal together or not at all
 
 _OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")  # tests beside calcium, creatinine and eGFR
 
@@ -33,7 +33,6 @@ class LabFacts:
     """Laboratory facts."""
 
     facts: dict[str, Value]
-    """Every ``labs.`` fact."""
     notes: tuple[str, ...]
     """For the impression: a raised product."""
     limitations: tuple[str, ...]
@@ -63,56 +62,50 @@ def weigh_labs(
     )
     usable = {result.test: result for result in results if result.is_used}
     calcium = _adjusted_calcium(clinical, usable)
-    states = {name: _state(usable.get(name)) for name in _OTHERS}
-    states["calcium"] = _calcium_state(usable, calcium)
+    states = {name: _state(usable.get(name)) for name in _OTHERS} | {"calcium": _calcium_state(usable, calcium)}
     renal = _renal(clinical, usable)
-    core = [states[name] for name in _CORE]
-    abnormal = any(state in {"low", "high"} for state in core)
-    complete = all(state is not None for state in core)
+    core = [states[name] for name in CORE_TESTS]
+    is_abnormal, is_complete = not {"low", "high"}.isdisjoint(core), None not in core
     limit = product_limit(age_years)
-    phosphate = usable.get("phosphate")
-    product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate.si_value)
+    phosphate = usable["phosphate"].si_value if "phosphate" in usable else None
+    product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate)
     facts: dict[str, Value] = {f"labs.{name}": state for name, state in states.items()}
     facts |= {
         "labs.calcium_mmol_l": calcium,
         "labs.renal": renal,
-        "labs.core_normal": answer(is_yes=False if abnormal else (True if complete else None)),
-        "labs.core_complete": answer(is_yes=complete),
+        "labs.core_normal": answer(is_yes=False if is_abnormal else is_complete or None),
+        "labs.core_complete": answer(is_yes=is_complete),
         "labs.product_limit": limit,
         "labs.product": product,
     }
-    is_adjusted = calcium is not None and _is_adjusted(clinical, usable)
+    adjusted = calcium if _is_adjusted(clinical, usable) else None
     old = ", ".join(ANALYTES[result.test].name for result in results if not result.is_used)
     limitations = (
         [f"Laboratory values further than {max_age_days} days from the study were not used: {old}."] if old else []
     )
-    if is_adjusted and renal == "reduced":
+    if adjusted is not None and renal == "reduced":
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     band = None if product is None else band_of_product(product, limit)
     notes = []
     is_urgent = calcium is not None and calcium >= urgent_calcium_mmol_l
-    if calcium is not None and is_urgent:
+    if is_urgent:
         notes.append(f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L")
     if product is not None and band != "normal":
         notes.append(f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})")
+    laboratory = Laboratory(
+        results=results,
+        calcium_state=states["calcium"] or "unknown",
+        is_calcium_urgent=is_urgent,
+        adjusted_calcium_mmol_l=adjusted,
+        adjusted_calcium_mg_dl=None if adjusted is None else adjusted * MG_DL_PER_MMOL_L_CALCIUM,
+        product_mg2_dl2=product,
+        product_mmol2_l2=None if calcium is None or phosphate is None else calcium * phosphate,
+        product_band=band,
+        product_limit_mg2_dl2=None if product is None else limit,
+        remarks=tuple(_remarks(clinical, usable, calcium)),
+    )
     return LabFacts(
-        facts=facts,
-        notes=tuple(notes),
-        limitations=tuple(limitations),
-        laboratory=Laboratory(
-            results=results,
-            calcium_state=states["calcium"] or "unknown",
-            is_calcium_urgent=is_urgent,
-            adjusted_calcium_mmol_l=calcium if is_adjusted else None,
-            adjusted_calcium_mg_dl=calcium * MG_DL_PER_MMOL_L_CALCIUM if is_adjusted and calcium is not None else None,
-            product_mg2_dl2=product,
-            product_mmol2_l2=None if calcium is None or phosphate is None else calcium * phosphate.si_value,
-            product_band=band,
-            product_limit_mg2_dl2=None if product is None else limit,
-            remarks=tuple(_remarks(clinical, usable, calcium)),
-        )
-        if results
-        else None,
+        facts=facts, notes=tuple(notes), limitations=tuple(limitations), laboratory=laboratory if results else None
     )
 
 
@@ -120,19 +113,19 @@ def _state(result: LabResult | None) -> State | None:
     return None if result is None or result.state == "unknown" else result.state
 
 
+def _is_given_adjusted(clinical: Clinical) -> bool:
+    return clinical.labs.calcium is not None and clinical.labs.calcium.adjusted is YesNo.YES
+
+
 def _is_adjusted(clinical: Clinical, usable: dict[str, LabResult]) -> bool:
-    calcium = clinical.labs.calcium
-    return "calcium" in usable and ("albumin" in usable or (calcium is not None and calcium.adjusted is YesNo.YES))
+    return "calcium" in usable and ("albumin" in usable or _is_given_adjusted(clinical))
 
 
 def _adjusted_calcium(clinical: Clinical, usable: dict[str, LabResult]) -> float | None:
     """Calcium in mmol/L, adjusted when albumin is known and the value is not adjusted already."""
     calcium, albumin = usable.get("calcium"), usable.get("albumin")
-    if calcium is None:
-        return None
-    given = clinical.labs.calcium
-    if albumin is None or (given is not None and given.adjusted is YesNo.YES):
-        return calcium.si_value
+    if calcium is None or albumin is None or _is_given_adjusted(clinical):
+        return None if calcium is None else calcium.si_value
     return adjust_calcium(calcium.si_value, albumin.si_value)
 
 
@@ -146,18 +139,12 @@ def _calcium_state(usable: dict[str, LabResult], calcium: float | None) -> State
 
 def _renal(clinical: Clinical, usable: dict[str, LabResult]) -> str | None:
     """Reduced when anything says so; normal when something says so and nothing else; ``None`` otherwise."""
-    conditions = clinical.conditions
+    stage = clinical.conditions.ckd_stage
     filtration, creatinine = _state(usable.get("egfr")), _state(usable.get("creatinine"))
-    stage = conditions.ckd_stage
-    if (
-        conditions.dialysis is YesNo.YES
-        or (stage is not None and stage >= _RENAL_STAGE)
-        or filtration == "low"
-        or creatinine == "high"
-    ):
+    is_stated = clinical.conditions.dialysis is YesNo.YES or (stage or 0) >= _RENAL_STAGE
+    if is_stated or filtration == "low" or creatinine == "high":
         return "reduced"
-    says_normal = filtration is not None or creatinine is not None or stage is not None
-    return "normal" if says_normal else None
+    return None if {filtration, creatinine, stage} == {None} else "normal"
 
 
 def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
@@ -166,10 +153,9 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
     if "calcium" in usable and not _is_adjusted(clinical, usable):
         remarks.append("calcium is not adjusted: albumin is not known")
     ionised, total = _state(usable.get("ionised_calcium")), usable.get("calcium")
-    if ionised is not None and total is not None and calcium is not None:
-        by_total = state_of(calcium, total.low, total.high)
-        if by_total != ionised:
-            remarks.append(f"total calcium is {by_total} and ionised calcium {ionised}: the ionised value decides")
+    by_total = None if total is None or calcium is None else state_of(calcium, total.low, total.high)
+    if None not in {ionised, by_total} and by_total != ionised:
+        remarks.append(f"total calcium is {by_total} and ionised calcium {ionised}: the ionised value decides")
     undated = [ANALYTES[name].name for name, result in usable.items() if result.age_days is None]
     if undated:
         remarks.append(f"the age of these values could not be checked: {', '.join(undated)}")
@@ -187,8 +173,7 @@ ADULT_YEARS: Final = 18.0
 _PRODUCT_LIMIT: Final = 55.0  # mg2/dL2; KDOQI guideline 6
 _PRODUCT_LIMIT_CHILD: Final = 65.0  # mg2/dL2 up to 12 years; KDOQI paediatric guideline 7
 _CHILD_YEARS: Final = 12.0  # upper age of `_PRODUCT_LIMIT_CHILD`
-_PRODUCT_MARKED: Final = 70.0
-"""mg2/dL2; the figure usually taught as the point where ectopic calcification is expected."""
+_PRODUCT_MARKED: Final = 70.0  # mg2/dL2; the figure usually taught as the point where ectopic calcification is expected
 
 Band = Literal["normal", "raised", "markedly raised"]
 """Band of the calcium x phosphate product."""
@@ -197,6 +182,7 @@ State = Literal["low", "normal", "high"]
 """A value against its range."""
 
 _Range = tuple[float | None, float | None]  # lower and upper limit; None where there is none
+_Source = Literal["laboratory", "adult default", "none"]  # of a range
 
 
 def product_limit(age_years: float | None) -> float:
@@ -218,16 +204,14 @@ def read_results(
     given = {name: lab for name in ANALYTES if (lab := getattr(labs, name)) is not None}
     ages = {name: (study_date - lab.date).days for name, lab in given.items() if study_date and lab.date}
     return tuple(
-        _read(name, lab, age_years, sex, ages.get(name), max_age_days=max_age_days) for name, lab in given.items()
+        _read(name, lab, _range(ANALYTES[name], lab, age_years, sex), ages.get(name), max_age_days)
+        for name, lab in given.items()
     )
 
 
-def _read(
-    name: str, lab: Lab, age_years: float | None, sex: str | None, age_days: int | None, *, max_age_days: int
-) -> LabResult:
-    analyte = ANALYTES[name]
+def _read(name: str, lab: Lab, limits: tuple[_Range, _Source], age_days: int | None, max_age_days: int) -> LabResult:
+    analyte, ((low, high), source) = ANALYTES[name], limits
     value = convert(analyte, lab.value, lab.unit) or 0.0  # unknown units are refused when the value is typed
-    (low, high), source = _range(analyte, lab, age_years, sex)
     is_used = age_days is None or abs(age_days) <= max_age_days
     unit, factor = analyte.conventional
     reason = "" if is_used else f"further than {max_age_days} days from the study"
@@ -252,16 +236,14 @@ def _read(
     )
 
 
-def _range(
-    analyte: Analyte, lab: Lab, age_years: float | None, sex: str | None
-) -> tuple[_Range, Literal["laboratory", "adult default", "none"]]:
+def _range(analyte: Analyte, lab: Lab, age_years: float | None, sex: str | None) -> tuple[_Range, _Source]:
     """Range in the unit of calculation: each limit of the laboratory wins over the adult one."""
     own = tuple(None if limit is None else convert(analyte, limit, lab.unit) for limit in (lab.low, lab.high))
     if analyte.is_adult_only and age_years is not None and age_years < ADULT_YEARS:
         # Without the upper limit of the laboratory nothing can be called normal in a child.
         return ((own[0], own[1]), "laboratory") if own[1] is not None else ((None, None), "none")
     low, high = (analyte.reference_of or {}).get(sex or "", analyte.reference)
-    source: Literal["laboratory", "adult default"] = "adult default" if own == (None, None) else "laboratory"
+    source: _Source = "adult default" if own == (None, None) else "laboratory"
     return (low if own[0] is None else own[0], high if own[1] is None else own[1]), source
 
 

@@ -23,14 +23,10 @@ FLAG_NAMES = tuple(Flags.model_fields)
 _MAJOR = ("size", "growth", "mass", "aggressive")  # flags of which two together mean high concern
 
 _FLAG_WORDS = {
-    "size": "size",
-    "depth": "deep location",
-    "growth": "growth",
-    "pain": "pain without identified cause",
-    "mass": "soft-tissue mass",
-    "history": "history",
+    "depth": "deep location", "pain": "pain without identified cause", "mass": "soft-tissue mass",
     "aggressive": "aggressive feature",
-}  # names of flags as printed
+}  # fmt: skip
+"""Names of flags as printed, where they are not their own."""
 
 BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
@@ -49,11 +45,8 @@ class Weighing:
     """Facts of one lesion as they grow, and what was concluded."""
 
     facts: dict[str, Value]
-    """Every declared fact."""
     gates: list[Rule] = field(default_factory=list)
-    """Gates that are met."""
     flags: dict[str, Flag] = field(default_factory=dict)
-    """Flag name to its state."""
     flag_rows: list[Rule] = field(default_factory=list)
     """The row that spoke for each flag."""
     explanations: list[Rule] = field(default_factory=list)
@@ -128,23 +121,18 @@ def _raise_flags(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
         if rule.concludes in weighing.flags or rule.state is None or not is_met(rule, facts, judge):
             continue
         weighing.flag_rows.append(rule)
+        value, limit = (None if name is None else _number(facts[name]) for name in (rule.value, rule.limit))
         weighing.flags[rule.concludes] = Flag(
-            state=rule.state,
-            evidence=fill(rule.text, facts),
-            value=_number(facts, rule.value),
-            limit=_number(facts, rule.limit),
-            unit=rule.unit,
-            notes=_remarks(rule, facts),
-            rule=rule.id,
-        )
+            state=rule.state, evidence=fill(rule.text, facts), value=value, limit=limit, unit=rule.unit,
+            notes=_remarks(rule, facts), rule=rule.id,
+        )  # fmt: skip
 
 
 def _remarks(rule: Rule, facts: Facts) -> tuple[str, ...]:
     return tuple(fill(remark.text, facts) for remark in rule.remarks if remark.when.judge(facts) is Verdict.MET)
 
 
-def _number(facts: Facts, name: str | None) -> float | None:
-    value = None if name is None else facts[name]
+def _number(value: Value) -> float | None:
     return value if isinstance(value, float) else None
 
 
@@ -156,7 +144,7 @@ def _record_flags(weighing: Weighing) -> None:
     weighing.facts |= {
         "flags.present": present,
         "flags.explained": tuple(name for name in FLAG_NAMES if states[name] is FlagState.EXPLAINED),
-        "flags.named": ", ".join(_FLAG_WORDS[name] for name in present),
+        "flags.named": ", ".join(_FLAG_WORDS.get(name, name) for name in present),
         "flags.major_count": float(sum(name in present for name in _MAJOR)),
     }
 

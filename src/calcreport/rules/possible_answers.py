@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Final
 
 from calcreport.model.clinical import Clinical, Lab
-from calcreport.model.findings import FindingFeatures, FindingPrior, Findings, LesionFinding
+from calcreport.model.findings import FindingPrior, Findings, LesionFinding
 from calcreport.model.laboratory import ANALYTES
-from calcreport.model.report import BoneRelation, DepthClass, Record, YesNo
+from calcreport.model.report import BoneRelation, DepthClass, YesNo
 from calcreport.resources import packaged_text
-from calcreport.rules.conditions import Relation, comparisons
+from calcreport.rules.conditions import ALWAYS, Relation, comparisons
+from calcreport.rules.laboratory import CORE_TESTS
 from calcreport.rules.ruleset import Ruleset
 from calcreport.settings import PolicySettings
 
@@ -29,13 +31,14 @@ FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
 """Questions in the order in which their answers are worth a telephone call; the others follow."""
 ASKED_TOGETHER: Final[dict[str, str]] = _QUESTIONS["asked_together"]
 """The question that several inputs are about, of which one named in the text is enough."""
-_CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are asked for together
-_WORDS: Final = {
-    "growth.rate": ("none", "slow", "rapid"),
-    "mass.mobility": ("mobile", "fixed"),
-    "symptoms.pain_explained_by": ("none", "another cause"),
-}  # answers of facts that are words
-_STAGES: Final = {"none": 0, "end stage": 5}  # stage of chronic kidney disease by answer
+_NO_YES: Final = (("no", YesNo.NO), ("yes", YesNo.YES))  # answers to a question about yes and no
+_ANSWERS: Final[dict[str, dict[str, object]]] = {
+    "growth.rate": {word: word for word in ("none", "slow", "rapid")},
+    "mass.mobility": {word: word for word in ("mobile", "fixed")},
+    "symptoms.pain_explained_by": {word: word for word in ("none", "another cause")},
+    "symptoms.functional_limitation": {"no": (), "yes": ("not specified",)},
+    "conditions.ckd_stage": {"none": 0, "end stage": 5},
+}  # what is typed for an answer to a question about neither yes and no nor a length or a time
 _YEAR_DAYS: Final = 366  # an earlier study a year ago
 _MONTHS_DAYS: Final = 90  # an earlier study three months ago
 _SHRUNK: Final = 0.5  # of the present length, for a prior that shows growth beyond any limit a site may set
@@ -85,10 +88,10 @@ def _clinical_answers(
             continue
         for field, value in record:
             name = f"{section}.{field}"
-            is_known = value is not None and value != UNKNOWN
+            is_known = value not in {None, UNKNOWN} or (
+                name == "patient.age_years" and findings.header.age_years is not None
+            )
             if is_known or name in UNASKED or not _is_timely(name, clinical):
-                continue
-            if name == "patient.age_years" and findings.header.age_years is not None:
                 continue
             for answer, typed in _field_answers(name, value, policy, ruleset):
                 yield name, answer, clinical.model_copy(update={section: record.model_copy(update={field: typed})})
@@ -99,24 +102,17 @@ def _is_timely(name: str, clinical: Clinical) -> bool:
     if name not in ASKED_WHEN:
         return True
     asked, needed = ASKED_WHEN[name]
-    section, _, field = asked.partition(".")
-    return str(getattr(getattr(clinical, section), field)) == needed
+    return str(operator.attrgetter(asked)(clinical)) == needed
 
 
-def _field_answers(name: str, value: object, policy: PolicySettings, ruleset: Ruleset) -> Iterator[tuple[str, object]]:
+def _field_answers(name: str, value: object, policy: PolicySettings, ruleset: Ruleset) -> Iterable[tuple[str, object]]:
     if isinstance(value, YesNo):
-        yield from (("no", YesNo.NO), ("yes", YesNo.YES))
-    elif name in _WORDS:
-        yield from ((word, word) for word in _WORDS[name])
-    elif name == "symptoms.functional_limitation":
-        yield from (("no", ()), ("yes", ("not specified",)))
-    elif name == "conditions.ckd_stage":
-        yield from _STAGES.items()
-    elif name == "mass.size_cm":
-        yield from ((answer, length_mm / 10) for answer, length_mm in _lengths_mm(policy))
-    elif name in _TIMES:
-        fact = "age_years" if name == "patient.age_years" else name
-        yield from _intervals(_limits_of(fact, ruleset))
+        return _NO_YES
+    if name == "mass.size_cm":
+        return [(answer, length_mm / 10) for answer, length_mm in _lengths_mm(policy)]
+    if name in _TIMES:
+        return _intervals(_limits_of("age_years" if name == "patient.age_years" else name, ruleset))
+    return _ANSWERS.get(name, {}).items()
 
 
 def _lengths_mm(policy: PolicySettings) -> tuple[tuple[str, float], ...]:
@@ -125,27 +121,21 @@ def _lengths_mm(policy: PolicySettings) -> tuple[tuple[str, float], ...]:
     return ((f"<{low:g}", low * 0.8), (f">{high:g}", high * 1.2))
 
 
-def _intervals(limits: tuple[float, ...]) -> Iterator[tuple[str, float]]:
+def _intervals(limits: tuple[float, ...]) -> list[tuple[str, float]]:
     """One number from each interval between limits."""
     if not limits:
-        return
-    yield f"<{limits[0]:g}", limits[0] / 2
-    for low, high in pairwise(limits):
-        yield f"{low:g}-{high:g}", (low + high) / 2
-    yield f">{limits[-1]:g}", limits[-1] * 1.25
+        return []
+    between = [(f"{low:g}-{high:g}", (low + high) / 2) for low, high in pairwise(limits)]
+    return [(f"<{limits[0]:g}", limits[0] / 2), *between, (f">{limits[-1]:g}", limits[-1] * 1.25)]
 
 
 @lru_cache(maxsize=32)
 def _limits_of(fact: str, ruleset: Ruleset) -> tuple[float, ...]:
     """Numbers the rules hold a fact against, ascending."""
-    conditions = [
-        condition
-        for rule in ruleset.rules
-        for condition in (rule.when, rule.strong, *(remark.when for remark in rule.remarks))
-        if condition is not None
-    ]
+    asked = ((rule.when, rule.strong or ALWAYS, *(remark.when for remark in rule.remarks)) for rule in ruleset.rules)
     limits = {
         row.limit
+        for conditions in asked
         for condition in conditions
         for row in comparisons(condition)
         if row.fact == fact and row.relation is not Relation.KNOWN and isinstance(row.limit, float) and row.limit > 0
@@ -162,7 +152,7 @@ def _lab_answers(clinical: Clinical) -> Iterator[tuple[str, str, Clinical]]:
     for test, states in LAB_VALUES.items():
         if getattr(clinical.labs, test) is None and f"labs.{test}" not in UNASKED:
             yield from ((f"labs.{test}", state, with_labs(**{test: lab})) for state, lab in states.items())
-    missing = [test for test in _CORE_LABS if getattr(clinical.labs, test) is None]
+    missing = [test for test in CORE_TESTS if getattr(clinical.labs, test) is None]
     if len(missing) > 1:
         yield "labs.core", "normal", with_labs(**{test: LAB_VALUES[test]["normal"] for test in missing})
 
@@ -172,10 +162,10 @@ def _lab_values() -> dict[str, dict[str, Lab]]:
     values: dict[str, dict[str, Lab]] = {}
     for test, analyte in ANALYTES.items():
         low, high = analyte.reference
-        middle = (low + high) / 2 if low is not None and high is not None else low * 1.5 if low is not None else None
+        normal = (high or 0.0) / 2 if low is None else low * 1.5 if high is None else (low + high) / 2
         chosen = {
             "low": None if low is None else max(analyte.possible[0], low * 0.8),
-            "normal": middle if middle is not None else (high or 0.0) / 2,
+            "normal": normal,
             "high": None if high is None else min(analyte.possible[1], high * 1.1),
         }
         values[test] = {
@@ -194,35 +184,24 @@ def _lesion_answers(
     lesion: LesionFinding, findings: Findings, policy: PolicySettings
 ) -> Iterator[tuple[str, str, LesionFinding]]:
     """Answers a reader of the images could give; on a projection neither a mass nor the layer can be read."""
-
-    def with_part(part: str, record: Record, **fields: object) -> LesionFinding:
-        return lesion.model_copy(update={part: record.model_copy(update=fields)})
-
-    unknown = [name for name in FindingFeatures.model_fields if getattr(lesion.features, name) is YesNo.UNKNOWN]
-    for feature, answer in product(unknown, (YesNo.NO, YesNo.YES)):
-        changed = with_part("features", lesion.features, **{feature: answer})
-        yield f"lesion.features.{feature}", str(answer), changed
-    if lesion.bone_relation in {None, BoneRelation.CANNOT_DETERMINE}:
-        for relation in (BoneRelation.SEPARATE, BoneRelation.CONTIGUOUS):
-            yield "lesion.bone_relation", str(relation), lesion.model_copy(update={"bone_relation": relation})
-    if findings.modality in {None, "CT"}:
-        yield from _soft_tissue_answers(lesion, policy, with_part)
+    is_ct, mass = findings.modality in {None, "CT"}, lesion.mass
+    is_unsized = is_ct and mass.max_diameter_mm is None
+    relations = [(str(value), value) for value in (BoneRelation.SEPARATE, BoneRelation.CONTIGUOUS)]
+    layers = [(str(value), value) for value in (DepthClass.SUBCUTANEOUS, DepthClass.SUBFASCIAL)]
+    rows: list[tuple[bool, str, str, Iterable[tuple[str, object]]]] = [
+        *((said is YesNo.UNKNOWN, "features", name, _NO_YES) for name, said in lesion.features),
+        (lesion.bone_relation in {None, BoneRelation.CANNOT_DETERMINE}, "", "bone_relation", relations),
+        (is_unsized and mass.present is YesNo.UNKNOWN, "mass", "present", _NO_YES),
+        (is_unsized and mass.present is YesNo.YES, "mass", "max_diameter_mm", _lengths_mm(policy)),
+        (is_ct and lesion.depth.class_ in {None, DepthClass.CANNOT_DETERMINE}, "depth", "class_", layers),
+    ]  # whether it is asked, part of the lesion, field, answers
+    for _, part, field, answers in (row for row in rows if row[0]):
+        name = ".".join(filter(None, ("lesion", part, field.removesuffix("_"))))
+        for word, value in answers:
+            given = getattr(lesion, part).model_copy(update={field: value}) if part else value
+            yield name, word, lesion.model_copy(update={part or field: given})
     if lesion.prior is None:
         yield from _prior_answers(lesion, findings)
-
-
-def _soft_tissue_answers(
-    lesion: LesionFinding, policy: PolicySettings, with_part: Callable[..., LesionFinding]
-) -> Iterator[tuple[str, str, LesionFinding]]:
-    if lesion.mass.present is YesNo.UNKNOWN and lesion.mass.max_diameter_mm is None:
-        for answer in (YesNo.NO, YesNo.YES):
-            yield "lesion.mass.present", str(answer), with_part("mass", lesion.mass, present=answer)
-    if lesion.mass.present is YesNo.YES and lesion.mass.max_diameter_mm is None:
-        for word, length_mm in _lengths_mm(policy):
-            yield "lesion.mass.max_diameter_mm", word, with_part("mass", lesion.mass, max_diameter_mm=length_mm)
-    if lesion.depth.class_ in {None, DepthClass.CANNOT_DETERMINE}:
-        for layer in (DepthClass.SUBCUTANEOUS, DepthClass.SUBFASCIAL):
-            yield "lesion.depth.class", str(layer), with_part("depth", lesion.depth, class_=layer)
 
 
 def _prior_answers(lesion: LesionFinding, findings: Findings) -> Iterator[tuple[str, str, LesionFinding]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from calcreport.errors import UsageError
 from calcreport.model.findings import FindingMass, FindingPrior, Findings, LesionFinding, PriorOfStudy
-from calcreport.model.overlay import EarlierPlace, Overlay
+from calcreport.model.overlay import EarlierPlace, Overlay, PairStatus
 from calcreport.model.report import DepthClass, Laterality, Patient, YesNo
 from calcreport.rules.conditions import Verdict
 from calcreport.rules.regions import are_apart, name_areas
@@ -22,9 +22,7 @@ from calcreport.rules.regions import are_apart, name_areas
 _LEAST_REACH_MM: Final = 10.0
 """Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
 
-_TISSUE_HU: Final = 50.0
-"""Muscle, which an edge of mineral rises from."""
-
+_TISSUE_HU: Final = 50.0  # muscle, which an edge of mineral rises from
 _MOST_BETWEEN: Final = 0.2
 """Limits that differ by more of the rise from tissue to mineral than this may take different mineral (P)."""
 
@@ -42,19 +40,13 @@ class EarlierReport:
     study_instance_uid: str = ""
     """Of the earlier study; empty when no image was measured."""
     patient: Patient | None = None
-    """As in the header of the earlier study."""
     id_issuer: str | None = None
     """Of the patient id; a report does not hold it."""
     stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)
     """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
 
 
-def compare_with_earlier(
-    findings: Findings,
-    earlier: EarlierReport,
-    *,
-    overlay: Overlay | None = None,
-) -> Findings:
+def compare_with_earlier(findings: Findings, earlier: EarlierReport, *, overlay: Overlay | None = None) -> Findings:
     """Add the earlier finding to each lesion.
 
     `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with; `overlay`:
@@ -65,9 +57,8 @@ def compare_with_earlier(
     before = earlier.findings
     study = PriorOfStudy(source="report", study_date=before.study_date, modality=before.modality)
     if overlay is not None:
-        priors = [
-            _prior_at(now, at, findings, earlier) for now, at in zip(findings.lesions, overlay.places, strict=True)
-        ]
+        pairs = zip(findings.lesions, overlay.places, strict=True)
+        priors = [_prior_at(now, at, findings, earlier) for now, at in pairs]
         gone = tuple(before.lesions[number].id or "" for number in overlay.vanished)
         study = study.model_copy(update={"source": "images", "vanished": gone})
         return _with_priors(findings, priors, study)
@@ -90,30 +81,30 @@ def _prior_at(now: LesionFinding, at: EarlierPlace, findings: Findings, earlier:
     """Earlier finding of one lesion by what the earlier images show at its place."""
     before = [earlier.findings.lesions[number] for number in at.earlier]
     if not before:
-        return FindingPrior(
-            status=at.status, reason=at.reason,
-            study_date=earlier.findings.study_date, modality=earlier.findings.modality,
-        )  # fmt: skip
+        return _unmatched(earlier, at.status, at.reason)
     then = before[0] if len(before) == 1 else _together(before, at.joint_mm)
     prior = _matched(now, then, findings, earlier)
     reason = prior.reason or at.reason
     return prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
 
 
+def _unmatched(earlier: EarlierReport, status: PairStatus, reason: str) -> FindingPrior:
+    before = earlier.findings
+    return FindingPrior(status=status, reason=reason, study_date=before.study_date, modality=before.modality)
+
+
 def _together(lesions: Sequence[LesionFinding], longest_mm: float | None) -> LesionFinding:
     """Several earlier lesions, which are one now, as one: their extent and the sum of their volumes."""
-    volumes = [lesion.size.volume_mm3 for lesion in lesions]
-    errors = [lesion.size.uncertainty_mm for lesion in lesions if lesion.size.uncertainty_mm is not None]
-    size = lesions[0].size.model_copy(
-        update={
-            "max_diameter_mm": longest_mm,
-            "volume_mm3": None if None in volumes else sum(volume or 0.0 for volume in volumes),
-            "uncertainty_mm": max(errors, default=None),
-            "is_minimum": any(lesion.size.is_minimum for lesion in lesions),
-        }
-    )
+    sizes = [lesion.size for lesion in lesions]
+    volumes = [size.volume_mm3 for size in sizes]
+    joint = {
+        "max_diameter_mm": longest_mm,
+        "volume_mm3": None if None in volumes else sum(volume or 0.0 for volume in volumes),
+        "uncertainty_mm": max((size.uncertainty_mm for size in sizes if size.uncertainty_mm is not None), default=None),
+        "is_minimum": any(size.is_minimum for size in sizes),
+    }
     name = " + ".join(lesion.id or "" for lesion in lesions)[:64]
-    return lesions[0].model_copy(update={"id": name, "size": size, "mass": FindingMass()})
+    return lesions[0].model_copy(update={"id": name, "size": sizes[0].model_copy(update=joint), "mass": FindingMass()})
 
 
 def _is_other_patient(now: Patient, before: Patient, issuers: tuple[str | None, str | None]) -> bool:
@@ -159,7 +150,7 @@ def _could_be(now: LesionFinding, then: LesionFinding, *, is_same_frame: bool) -
     """Whether two lesions are at one place: met when everything says so, unknown when something is not known."""
     one, other = now.location.centroid_lps_mm, then.location.centroid_lps_mm
     if is_same_frame and one is not None and other is not None:
-        longest = max((length or 0.0 for length in (now.size.max_diameter_mm, then.size.max_diameter_mm)), default=0.0)
+        longest = max(now.size.max_diameter_mm or 0.0, then.size.max_diameter_mm or 0.0)
         return Verdict.MET if dist(one, other) <= max(_LEAST_REACH_MM, longest / 2) else Verdict.NOT_MET
     answers = (_same_side(now, then), _same_region(now, then), _same_compartment(now, then))
     if Verdict.NOT_MET in answers:
@@ -187,14 +178,12 @@ def _same_region(now: LesionFinding, then: LesionFinding) -> Verdict:
 
 
 def _same_compartment(now: LesionFinding, then: LesionFinding) -> Verdict:
-    layers = (now.depth.class_, then.depth.class_)
-    if any(layers[0] in group and layers[1] in group for group in (_SUPERFICIAL, _DEEP)):
+    layers = {now.depth.class_, then.depth.class_}
+    if not layers.isdisjoint({None, DepthClass.CANNOT_DETERMINE}):
+        return Verdict.UNKNOWN
+    if len(layers) == 1 or layers <= _SUPERFICIAL or layers <= _DEEP:
         return Verdict.MET
-    if layers[0] is layers[1] and layers[0] not in {None, DepthClass.CANNOT_DETERMINE}:
-        return Verdict.MET
-    if all(layer in _SUPERFICIAL or layer in _DEEP for layer in layers):
-        return Verdict.NOT_MET
-    return Verdict.UNKNOWN
+    return Verdict.NOT_MET if layers <= _SUPERFICIAL | _DEEP else Verdict.UNKNOWN
 
 
 def _prior_of(
@@ -203,26 +192,21 @@ def _prior_of(
     """Earlier finding of one lesion; only an unrivalled match in both directions counts."""
     row = table[number]
     candidates = [place for place, answer in enumerate(row) if answer is not Verdict.NOT_MET]
-    unmatched = FindingPrior(
-        status="ambiguous", study_date=earlier.findings.study_date, modality=earlier.findings.modality
-    )
     if not candidates:
-        reason = "no lesion at this place in the earlier report"
-        return unmatched.model_copy(update={"status": "not_found", "reason": reason})
+        return _unmatched(earlier, "not_found", "no lesion at this place in the earlier report")
     rivals = [other for other, line in enumerate(table) if line[candidates[0]] is not Verdict.NOT_MET]
-    if len(candidates) > 1 or len(rivals) > 1:
-        reason = "more than one lesion at this place and side, now or in the earlier report"
-        return unmatched.model_copy(update={"reason": reason})
-    if row[candidates[0]] is not Verdict.MET:
+    reason = "more than one lesion at this place and side, now or in the earlier report"
+    if len(candidates) == len(rivals) == 1:
+        if row[candidates[0]] is Verdict.MET:
+            return _matched(findings.lesions[number], earlier.findings.lesions[candidates[0]], findings, earlier)
         reason = "side, region or depth is not known well enough to say that it is the same lesion"
-        return unmatched.model_copy(update={"reason": reason})
-    return _matched(findings.lesions[number], earlier.findings.lesions[candidates[0]], findings, earlier)
+    return _unmatched(earlier, "ambiguous", reason)
 
 
 def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlier: EarlierReport) -> FindingPrior:
     """Lengths of the same lesion: the mass where both have one of the same kind, otherwise the mineral."""
     masses = (now.mass, then.mass)
-    both_mass = all(mass.max_diameter_mm is not None for mass in masses) and masses[0].source == masses[1].source
+    both_mass = None not in (m.max_diameter_mm for m in masses) and masses[0].source == masses[1].source
     since, from_mm = earlier.stable_since.get(then.id or "", (None, None))
     is_one_hand = now.size.is_by_reader is then.size.is_by_reader
     is_mass = both_mass and (

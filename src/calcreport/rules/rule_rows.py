@@ -1,18 +1,27 @@
-"""Rows of the rule tables: from TOML to checked rules, mistakes collected."""
+"""Rows of the rule tables: from TOML to checked rules, mistakes collected.
+
+Conditions are written as inline tables, and checked against the declared facts::
+
+    { fact = "size.longest_mm", above = "policy.size_limit_mm" }
+    { fact = "place.tissue", one_of = ["tendon", "bursa"] }
+    { fact = "history.trauma", known = true }
+    { all = [ ... ] }   { any = [ ... ] }   { not = { ... } }   { certainly = { ... } }
+    { condition = "name" }
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal, get_args
 
 from calcreport.model.decision import Capability
 from calcreport.model.report import Concern, Flags, FlagState
-from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.condition_words import placeholders
-from calcreport.rules.conditions import ALWAYS, Condition
-from calcreport.rules.facts import DECLARED, Kind
+from calcreport.rules.conditions import ALWAYS, All, AnyOf, Certainly, Comparison, Condition, Not, Relation, Value
+from calcreport.rules.facts import DECLARED, Fact, Kind
 
 REQUIRED: Final = {
     "pattern": ("pattern", "when"),
@@ -125,9 +134,7 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     before = len(problems)
     known = (*_COMMON, *REQUIRED[table], *OPTIONAL[table])
     problems += [f"{where}: unknown key '{key}'{near(key, known)}" for key in row if key not in known]
-    problems += [
-        f"{where}: '{key}' is missing" for key in ("id", "sources", "since", *REQUIRED[table]) if key not in row
-    ]
+    problems += [f"{where}: '{key}' is missing" for key in (*_COMMON, *REQUIRED[table]) if key not in row]
     sources = row.get("sources", [])
     if not _is_words(sources) or not sources:
         problems.append(f"{where}: sources must list at least one source")
@@ -148,12 +155,8 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     if len(problems) > before:
         return None
     marks = CAPABILITIES.get(table, ())
-    # Most columns are fields of a rule under their own names.
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in row.items()
-        if key in Rule.__slots__ and key not in marks
-    }
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key not in marks}
+    fields: dict[str, Any] = {key: value for key, value in plain.items() if key in Rule.__slots__}
     fields |= {"table": table, "when": when, "strong": strong, "remarks": remarks, "contact": row.get(CONTACT, "")}
     fields |= {"concludes": row.get(table, row["id"]), "text": row.get("text", row.get("label", ""))}
     fields |= {"state": FlagState(row["state"])} if "state" in row else {}
@@ -167,7 +170,7 @@ def _choice_problems(where: str, row: dict[str, Any], parser: ConditionParser) -
             yield f"{where}: {message}"
     for key in ("value", "limit"):
         name = row.get(key)
-        if name is not None and (name not in parser.facts or parser.facts[name].kind is not Kind.NUMBER):
+        if name is not None and (name not in parser.facts or parser.facts[name].kind != "number"):
             yield f"{where}: {key} must name a number, not '{name}'"
     explains = row.get("explains", [])
     if not _is_words(explains) or not set(explains) <= {"size", "depth"}:
@@ -190,20 +193,131 @@ def _read_remarks(where: str, rows: Any, parser: ConditionParser, problems: list
     return tuple(remarks)
 
 
-def _text_problems(where: str, row: dict[str, Any], parser: ConditionParser) -> list[str]:
+def _text_problems(where: str, row: dict[str, Any], parser: ConditionParser) -> Iterator[str]:
     """Mistakes in texts: not a text, or a placeholder that names no fact."""
     texts: list[tuple[str, Any]] = [(key, row[key]) for key in ("text", "label", "id") if key in row]
     for key in ("notes", "because"):
         entries = row.get(key, [])
         texts += [(key, entry["text"] if isinstance(entry, dict) else entry) for entry in entries if entry]
-    problems = []
     for key, text in texts:
         if not isinstance(text, str):
-            problems.append(f"{where}: {key} must be text")
+            yield f"{where}: {key} must be text"
             continue
-        problems += [f"{where}: {{{name}}} is no fact" for name in placeholders(text) if name not in parser.facts]
-    return problems
+        yield from (f"{where}: {{{name}}} is no fact" for name in placeholders(text) if name not in parser.facts)
 
 
 def _is_words(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+# Relations of numbers.
+_NUMERIC: Final = frozenset({Relation.AT_LEAST, Relation.AT_MOST, Relation.ABOVE, Relation.BELOW})
+_FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
+    "number": _NUMERIC | {Relation.IS, Relation.KNOWN},
+    "word": frozenset({Relation.IS, Relation.ONE_OF, Relation.KNOWN}),
+    "words": frozenset({Relation.INCLUDES, Relation.KNOWN}),
+}  # relations that each kind of fact allows
+
+
+class _Mistake(Exception):  # noqa: N818 - never leaves this module
+    """Sentences on what is wrong with a condition."""
+
+
+class ConditionParser:
+    """Parses conditions; keeps the declared facts and the named conditions, as read from TOML."""
+
+    def __init__(self, facts: Mapping[str, Fact], named: Mapping[str, Any]) -> None:
+        self.facts = facts
+        self._raw = named
+        self._parsed: dict[str, Condition] = {}
+        self._open: list[str] = []
+
+    def parse_named(self, problems: list[str]) -> dict[str, Condition]:
+        """Parse every named condition; mistakes are added to `problems`."""
+        for name in self._raw:
+            self._resolve(name, problems)
+        return dict(self._parsed)
+
+    def parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401 - as read from TOML
+        """Parse one condition; mistakes are added to `problems`, and a mistaken part is always met."""
+        if raw == {}:
+            return ALWAYS
+        try:
+            return self._parse(where, raw, problems)
+        except _Mistake as mistake:
+            problems += [f"{where}: {text}" for text in mistake.args]
+            return ALWAYS
+
+    def _parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if not isinstance(raw, dict):
+            raise _Mistake("a condition is written { ... }")
+        key, value = next(iter(raw.items()))
+        if len(raw) == 1 and key in {"all", "any"}:
+            if not isinstance(value, list) or not value:
+                raise _Mistake(f"'{key}' needs a list of conditions")
+            parts = tuple(self.parse(where, part, problems) for part in value)
+            return All(parts=parts) if key == "all" else AnyOf(parts=parts)
+        if len(raw) == 1 and key in {"not", "certainly"}:
+            part = self.parse(where, value, problems)
+            return Not(part=part) if key == "not" else Certainly(part=part)
+        if len(raw) == 1 and key == "condition":
+            return self._resolve(value, problems)
+        if "fact" in raw:
+            return self._parse_comparison(raw)
+        raise _Mistake("a condition has one of all, any, not, certainly, condition, or a fact")
+
+    def _resolve(self, name: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if not isinstance(name, str):
+            raise _Mistake("a condition is named by a word")
+        if name in self._open:
+            raise _Mistake(f"condition '{name}' refers to itself")
+        if name not in self._raw:
+            raise _Mistake(f"unknown condition '{name}'{near(name, self._raw)}")
+        if name not in self._parsed:
+            self._open.append(name)
+            self._parsed[name] = self.parse(f"condition {name}", self._raw[name], problems)
+            self._open.pop()
+        return self._parsed[name]
+
+    def _parse_comparison(self, raw: dict[str, Any]) -> Condition:
+        name = raw["fact"]
+        fact = self.facts.get(name) if isinstance(name, str) else None
+        relations = [key for key in raw if key != "fact"]
+        if fact is None:
+            raise _Mistake(f"unknown fact '{name}'{near(str(name), self.facts)}")
+        if len(relations) != 1 or relations[0] not in set(Relation):
+            raise _Mistake(f"'{name}' needs one of {', '.join(sorted(Relation))}")
+        relation = Relation(relations[0])
+        if relation not in _FITTING[fact.kind]:
+            raise _Mistake(f"'{name}' is a {fact.kind} and cannot be compared with {relation}")
+        limit = self._limit(name, relation, raw[relation.value])
+        if fact.kind == "number" and isinstance(limit, str) and relation is not Relation.KNOWN:
+            return Comparison(fact=name, relation=relation, other=limit)
+        return Comparison(fact=name, relation=relation, limit=limit)
+
+    def _limit(self, name: str, relation: Relation, raw: Any) -> Value:  # noqa: ANN401
+        """Limit of a comparison: yes/no for known, a number or a policy, or words the fact can have."""
+        fact = self.facts[name]
+        if relation is Relation.KNOWN:
+            if isinstance(raw, bool):
+                return "yes" if raw else "no"
+            raise _Mistake("known is true or false")
+        if fact.kind == "number":
+            if isinstance(raw, int | float) and not isinstance(raw, bool):
+                return float(raw)
+            if isinstance(raw, str) and raw in self.facts and self.facts[raw].kind == "number":
+                return raw
+            raise _Mistake(f"'{name}' is compared with a number or a numeric fact, not '{raw}'")
+        words = tuple(raw) if isinstance(raw, list) else (raw,)
+        if not words or (len(words) > 1 and relation is Relation.IS):
+            raise _Mistake(f"'{name}' needs {'one word' if relation is Relation.IS else 'at least one word'}")
+        wrong = [word for word in words if not isinstance(word, str) or (fact.words and word not in fact.words)]
+        if wrong:
+            raise _Mistake(*(f"'{name}' is never '{word}'{near(str(word), fact.words)}" for word in wrong))
+        return words if relation in {Relation.ONE_OF, Relation.INCLUDES} else words[0]
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name nearest to one that is unknown; empty when none is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,10 +26,9 @@ from calcreport.rules.capabilities import (
     suspicions,
     unspoken_bans,
 )
-from calcreport.rules.condition_parser import ConditionParser, near
-from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
-from calcreport.rules.facts import DECLARED, Fact, Kind
-from calcreport.rules.rule_rows import REQUIRED, Remark, Rule, read_row
+from calcreport.rules.conditions import Condition
+from calcreport.rules.facts import DECLARED, declare
+from calcreport.rules.rule_rows import REQUIRED, ConditionParser, Remark, Rule, near, read_row
 
 SCHEMA: Final = 1
 """Version of the tables' layout."""
@@ -65,10 +63,6 @@ class Ruleset:
     conditions: Mapping[str, Condition]
     tables: Mapping[str, tuple[Rule, ...]]
     """``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``."""
-    readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    """Rules by the facts their conditions read, remarks left out."""
-    readings: Mapping[int, Callable[[Facts], object]] = field(default_factory=dict)
-    """For each condition of a rule and each named one, by identity: takes the values it reads out of the facts."""
 
     @property
     def used(self) -> RulesUsed:
@@ -112,22 +106,22 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         lay_over(reading, site, problems)
     reading.rows = share_capabilities(reading.rows, written, problems)
     reading.rows += explanations_by_class(reading.rows)
-    classes = {str(row.content.get("class", row.content.get("id"))) for row in reading.rows if row.table == "class"}
     facts = dict(DECLARED) | {
-        f"class.{name}": Fact(kind=Kind.WORD, meaning=f"weight of {name}", words=frozenset({"++", "+", "-", "none"}))
-        for name in classes
+        f"class.{row.conclusion}": declare("word", f"weight of {row.conclusion}", "++", "+", "-", "none")
+        for row in reading.rows
+        if row.table == "class"
     }
-    facts |= suspicions(reading.rows)
-    parser = ConditionParser(facts, reading.conditions)
+    parser = ConditionParser(facts | suspicions(reading.rows), reading.conditions)
     conditions = parser.parse_named(problems)
-    rules = [read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows]
-    _check_whole(reading, [rule for rule in rules if rule is not None], built_in, problems)
+    read = (read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows)
+    rules = [rule for rule in read if rule is not None]
+    problems += _whole_problems(reading, rules, built_in)
     if problems:
         problems = ["".join(sign if sign.isprintable() else "?" for sign in text) for text in problems]
         count = len(problems)
         msg = f"The rule tables have {count} mistake{'s' if count > 1 else ''}:\n" + "\n".join(problems)
         raise RuleFileError(msg, code="rules.invalid", problems=tuple(problems))
-    whole = bar_procedures(rule for rule in rules if rule is not None)
+    whole = bar_procedures(rules)
     return Ruleset(
         version=reading.version,
         name="+".join((BUILT_IN, *reading.names)),
@@ -135,31 +129,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         warnings=tuple(reading.warnings),
         conditions=conditions,
         tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},
-        readers=_readers(whole),
-        readings=_readings([*conditions.values(), *(rule.when for rule in whole), *(rule.strong for rule in whole)]),
     )
-
-
-def _readers(rules: list[Rule]) -> dict[str, tuple[Rule, ...]]:
-    """Rules by fact."""
-    readers: dict[str, dict[str, Rule]] = {}
-    for rule in rules:
-        for condition in (rule.when, rule.strong or ALWAYS):
-            for row in comparisons(condition):
-                for fact in (row.fact, row.other):
-                    if fact is not None:
-                        readers.setdefault(fact, {})[rule.id] = rule
-    return {fact: tuple(by_id.values()) for fact, by_id in readers.items()}
-
-
-def _readings(conditions: Iterable[Condition | None]) -> dict[int, Callable[[Facts], object]]:
-    """How to take out of the facts what a condition reads, by the condition's identity."""
-    readings: dict[int, Callable[[Facts], object]] = {}
-    for condition in conditions:
-        if condition is not None and condition is not ALWAYS:
-            names = {name: None for row in comparisons(condition) for name in (row.fact, row.other) if name}
-            readings[id(condition)] = operator.itemgetter(*names)
-    return readings
 
 
 def _digest(*texts: Mapping[str, str]) -> str:
@@ -193,7 +163,7 @@ def _read_files(texts: Mapping[str, str], top: tuple[str, ...], problems: list[s
 
 def _read_head(
     name: str, data: dict[str, Any], top: tuple[str, ...], reading: Tables, problems: list[str]
-) -> tuple[str, ...]:
+) -> list[str]:
     """Check what stands above the rows; return the version."""
     if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
         problems.append(f"{name}: schema must be {SCHEMA}")
@@ -203,16 +173,19 @@ def _read_head(
         reading.removed += [(name, entry) for entry in removed]
     else:
         problems.append(f"{name}: removed must list ids of rows")
-    title = data.get("name")
-    if isinstance(title, str) and 0 < len(title) <= _LONGEST_NAME and title.isprintable():
-        reading.names.append(title)
-    elif title is not None:
+    title, version = data.get("name"), data.get("version")
+    if title is not None and not _is_line(title):
         problems.append(f"{name}: name must be a line of at most {_LONGEST_NAME} characters")
-    version = data.get("version")
-    if isinstance(version, str) and 0 < len(version) <= _LONGEST_NAME and version.isprintable():
-        return (version,)
+    elif title is not None:
+        reading.names.append(title)
+    if _is_line(version):
+        return [str(version)]
     problems.append(f"{name}: version is missing")
-    return ()
+    return []
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
 
 
 def _read_conditions(name: str, data: dict[str, Any], reading: Tables, problems: list[str]) -> None:
@@ -220,10 +193,8 @@ def _read_conditions(name: str, data: dict[str, Any], reading: Tables, problems:
     if not isinstance(named, dict):
         problems.append(f"{name}: write named conditions under [condition]")
         return
-    for key, content in named.items():
-        if key in reading.conditions:
-            problems.append(f"{name}: condition '{key}' is given twice")
-        reading.conditions[key] = content
+    problems += [f"{name}: condition '{key}' is given twice" for key in named if key in reading.conditions]
+    reading.conditions |= named
 
 
 def _read_rows(name: str, data: dict[str, Any], text: str, reading: Tables, problems: list[str]) -> None:
@@ -242,20 +213,18 @@ def _read_rows(name: str, data: dict[str, Any], text: str, reading: Tables, prob
             reading.rows.append(Row(where=f"{name}{line} {title}", table=table, content=row))
 
 
-def _check_whole(reading: Tables, rules: list[Rule], built_in: set[tuple[str, str]], problems: list[str]) -> None:
-    """Check what no single row shows: ids, conclusions, tables without a gap."""
+def _whole_problems(reading: Tables, rules: list[Rule], built_in: set[tuple[str, str]]) -> Iterator[str]:
+    """Mistakes that no single row shows: ids, conclusions, tables without a gap."""
     counts = Counter(rule.id for rule in rules)
-    problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
-    missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
-    problems += [f"the condition '{name}' is missing" for name in missing]
-    problems += [*_gaps(reading.rows), *_unknown_conclusions(reading.rows, built_in), *unspoken_bans(rules)]
+    yield from (f"{name}: this id is given twice" for name, count in counts.items() if count > 1)
+    missing = (name for name in REQUIRED_CONDITIONS if name not in reading.conditions)
+    yield from (f"the condition '{name}' is missing" for name in missing)
+    yield from (*_gaps(reading.rows), *_unknown_conclusions(reading.rows, built_in), *unspoken_bans(rules))
 
 
-def _gaps(rows: Iterable[Row]) -> Iterable[str]:
+def _gaps(rows: list[Row]) -> Iterable[str]:
     """Name the inputs the tables would leave without an answer; a mistaken row hides no gap."""
-    tables: dict[str, list[dict[str, Any]]] = {table: [] for table in REQUIRED}
-    for row in rows:
-        tables[row.table].append(row.content)
+    tables = {table: [row.content for row in rows if row.table == table] for table in REQUIRED}
     for flag in Flags.model_fields:
         ends = [content for content in tables["flag"] if content.get("flag") == flag]
         if not ends or ends[-1].get("when", {}) != {}:

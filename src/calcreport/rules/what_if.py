@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from calcreport.model.clinical import Clinical
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.findings import Findings
 from calcreport.model.report import Concern, FlagState
-from calcreport.rules.capabilities import SUSPECTED
-from calcreport.rules.conditions import Condition, Facts, Value, Verdict
+from calcreport.rules.conditions import ALWAYS, Condition, Facts, Verdict, facts_read
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
 from calcreport.rules.lesion_rules import Weighing, allow, differential, forbidding, weigh, weigh_all
@@ -20,22 +19,17 @@ from calcreport.rules.possible_answers import PossibleAnswer, possible_answers, 
 from calcreport.rules.ruleset import Rule, Ruleset
 from calcreport.settings import PolicySettings
 
-# Tables whose rows decide; others only print.
-_DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "concern"})
 _TELLING: Final = frozenset({"is_referral", "forbids_biopsy"})
 """Recommendations whose coming or going matters by itself; same-day contact is another."""
 
 _FOP_TESTS: Final = ("conditions.fop", "conditions.acvr1_variant")
 """Nobody waits for these before something ossified at several sites; looking at the toes comes first."""
 
-_TEXTURE: Final = frozenset(
-    f"lesion.features.{name}"
-    for name in (
-        "centre_dense", "fatty_mass", "chondroid", "ill_defined", "lucent_centre", "venous_tail", "trabeculated",
-        "fluid_calcium_level",
-    )
-)  # fmt: skip
-"""What a pattern that was named with confidence has settled."""
+_TEXTURE: Final = frozenset((
+    "centre_dense", "fatty_mass", "chondroid", "ill_defined", "lucent_centre", "venous_tail", "trabeculated",
+    "fluid_calcium_level",
+))  # fmt: skip
+"""Features: what a pattern that was named with confidence has settled."""
 
 _MOST_KINDS: Final = 8
 """Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
@@ -46,16 +40,10 @@ _LADDER: Final = ("consistent with", "favoured", "possible", "less likely")
 _SETTLED: Final = (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)  # states whose coming or going counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """What is compared: concern, and of each lesion its flags, leading class and telling recommendations."""
-
-    concern: Concern
-    lesions: tuple[_LesionAnswer, ...]
+_Answer = tuple[Concern, tuple["_LesionAnswer", ...]]  # what is compared: of the study, and of each lesion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LesionAnswer:
+class _LesionAnswer(NamedTuple):
     concern: Concern
     flags: dict[str, FlagState]
     leading: tuple[str, str, str]
@@ -77,11 +65,11 @@ def what_would_change(
     One entry for each input and answer, what matters most first. A flag that was not provided and would become absent
     is no change worth telling, unless the concern changes with it.
     """
-    memory = _Memory(ruleset)
+    memory = _Memory()
     seen = see_lesions(findings, policy)
     gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
     weighings = weigh_all(gathered.cases, ruleset, memory.judge)
-    study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
+    study = _Study(gathered, weighings, ruleset, memory, _kinds(weighings))
     now = _answer(study, weighings)
     changes: dict[tuple[str, str], WouldChange] = {}
     for possible in possible_answers(findings, clinical, policy, ruleset):
@@ -106,22 +94,24 @@ def _is_remote(change: WouldChange, weighings: list[Weighing], ruleset: Ruleset)
         ossified = ruleset.conditions["ossified_pattern"]
         return not any(ossified.judge(weighing.facts) is Verdict.MET for weighing in weighings)
     named = (weighings[lesion.index].facts["pattern.is_sure"] == "yes" for lesion in change.lesions)
-    return change.input in _FOP_TESTS or (change.input in _TEXTURE and all(named))
+    return change.input in _FOP_TESTS or (change.input.removeprefix("lesion.features.") in _TEXTURE and all(named))
 
 
 class _Memory:
     """Answers of conditions, remembered by the values they read: most answers leave most rules untouched."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self._readings = ruleset.readings
+    def __init__(self) -> None:
+        self._readings: dict[int, Callable[[Facts], object]] = {}  # takes what a condition reads out of the facts
         self._answers: dict[tuple[int, object], Verdict] = {}
         self._lesions: dict[tuple[int, ...], tuple[Weighing, _LesionAnswer]] = {}
 
     def judge(self, condition: Condition, facts: Facts) -> Verdict:
-        """Answer a condition of the ruleset."""
+        """Answer a condition of the ruleset, whose identity is never another's."""
         reading = self._readings.get(id(condition))
         if reading is None:
-            return condition.judge(facts)
+            if condition is ALWAYS:
+                return Verdict.MET
+            reading = self._readings[id(condition)] = operator.itemgetter(*facts_read(condition))
         key = (id(condition), reading(facts))
         answer = self._answers.get(key)
         if answer is None:
@@ -132,12 +122,15 @@ class _Memory:
         """What is compared of a lesion; kept with the weighing, whose identity is then never another's."""
         key = (id(weighing), *map(id, rules))
         if key not in self._lesions:
-            self._lesions[key] = weighing, _answer_of(weighing, rules)
+            leading = next(((first.id, first.label, first.certainty) for first in differential(weighing)), ("", "", ""))
+            flags = {name: flag.state for name, flag in weighing.flags.items()}
+            telling = frozenset(rule.concludes for rule in rules if _is_telling(rule))
+            answer = _LesionAnswer(concern=weighing.concern, flags=flags, leading=leading, telling=telling)
+            self._lesions[key] = weighing, answer
         return self._lesions[key][1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Study:
+class _Study(NamedTuple):
     """The study as it is; only lesions in `shown` are asked about."""
 
     gathered: Gathered
@@ -160,40 +153,17 @@ def _kinds(weighings: list[Weighing]) -> frozenset[int]:
 
 
 def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighing] | None:
-    """Apply the rules to changed facts; ``None`` when no rule that decides anything answers otherwise.
+    """Apply the rules to changed facts; ``None`` when the answer changes no fact.
 
     Only lesions whose facts changed are weighed again, unless the suspicion of the whole patient changes with one.
     """
-    weighings, gathered = list(study.weighings), gather(only=study.shown)
-    is_changed = False
-    for index in study.shown:
-        before, after = study.gathered.cases[index], gathered.cases[index]
-        facts = {name: value for name, value in after.items() if before[name] != value}
-        if facts and _some_rule_answers_otherwise(study, index, facts):
-            weighings[index] = weigh(dict(after), study.ruleset, study.memory.judge)
-            is_changed = True
-    if not is_changed:
-        return None
-    if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
+    weighings, cases = list(study.weighings), gather(only=study.shown).cases
+    changed = [index for index in study.shown if cases[index] != study.gathered.cases[index]]
+    for index in changed:
+        weighings[index] = weigh(dict(cases[index]), study.ruleset, study.memory.judge)
+    if changed and any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
         return weigh_all(gather().cases, study.ruleset, study.memory.judge)
-    return weighings
-
-
-def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, Value]) -> bool:
-    """Whether a rule that reads a changed fact answers otherwise, before or after flags were explained."""
-    weighing, judge = study.weighings[index], study.memory.judge
-    suspected = (weighing.facts[f"{SUSPECTED}{name}"] for name in study.ruleset.biopsy_forbidding)
-    if weighing.stop is not None or "yes" in suspected:
-        return True
-    rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ())}
-    deciding = [rule for rule in rules.values() if rule.table in _DECIDING_TABLES or _is_telling(rule)]
-    conditions = [condition for rule in deciding for condition in (rule.when, rule.strong) if condition]
-    conditions.append(study.ruleset.conditions["no_benign_class"])
-    for facts in (weighing.before_explaining, weighing.facts):
-        otherwise = facts | changed
-        if any(judge(condition, facts) is not judge(condition, otherwise) for condition in conditions):
-            return True
-    return False
+    return weighings if changed else None
 
 
 def _is_telling(rule: Rule) -> bool:
@@ -202,35 +172,17 @@ def _is_telling(rule: Rule) -> bool:
 
 def _answer(study: _Study, weighings: list[Weighing]) -> _Answer:
     in_scope = [weighing for weighing in weighings if weighing.stop is None] or weighings
-    return _Answer(
-        concern=min((weighing.concern for weighing in in_scope), key=_CONCERNS.index),
-        lesions=tuple(
-            study.memory.sum_up(weighing, rules)
-            for weighing, rules in zip(weighings, allow(weighings, study.ruleset), strict=True)
-        ),
-    )
-
-
-def _answer_of(weighing: Weighing, rules: list[Rule]) -> _LesionAnswer:
-    leading = next(((first.id, first.label, first.certainty) for first in differential(weighing)), ("", "", ""))
-    return _LesionAnswer(
-        concern=weighing.concern,
-        flags={name: flag.state for name, flag in weighing.flags.items()},
-        leading=leading,
-        telling=frozenset(rule.concludes for rule in rules if _is_telling(rule)),
-    )
+    answers = map(study.memory.sum_up, weighings, allow(weighings, study.ruleset))
+    return min((weighing.concern for weighing in in_scope), key=_CONCERNS.index), tuple(answers)
 
 
 def _compare(possible: PossibleAnswer, now: _Answer, then: _Answer) -> WouldChange | None:
-    lesions = tuple(
-        change
-        for index, (before, after) in enumerate(zip(now.lesions, then.lesions, strict=True))
-        if (change := _compare_lesion(index, before, after)) is not None
-    )
+    changes = (_compare_lesion(index, *pair) for index, pair in enumerate(zip(now[1], then[1], strict=True)))
+    lesions = tuple(change for change in changes if change is not None)
     if not lesions:
         return None
     return WouldChange(
-        input=possible.name, answer=possible.answer, concern_now=now.concern, concern=then.concern, lesions=lesions
+        input=possible.name, answer=possible.answer, concern_now=now[0], concern=then[0], lesions=lesions
     )
 
 
@@ -245,6 +197,7 @@ def _compare_lesion(index: int, before: _LesionAnswer, after: _LesionAnswer) -> 
     if not (flags or is_led_otherwise or gained or lost or before.concern is not after.concern):
         return None
     leading, label, certainty = after.leading if is_led_otherwise else (None, "", "")
+    steps = [_LADDER.index(one.leading[2]) for one in (before, after) if one.leading[2] in _LADDER]
     return ChangedLesion(
         index=index,
         concern=after.concern,
@@ -252,14 +205,10 @@ def _compare_lesion(index: int, before: _LesionAnswer, after: _LesionAnswer) -> 
         leading=leading,
         label=label,
         certainty=certainty,
-        is_weaker=before.leading[0] == after.leading[0] and _is_weaker(after.leading[2], before.leading[2]),
+        is_weaker=before.leading[0] == after.leading[0] and len(steps) > 1 and steps[1] > steps[0],
         recommended=tuple(sorted(gained)),
         withdrawn=tuple(sorted(lost)),
     )
-
-
-def _is_weaker(one: str, other: str) -> bool:
-    return one in _LADDER and other in _LADDER and _LADDER.index(one) > _LADDER.index(other)
 
 
 def _join(one: WouldChange, other: WouldChange) -> WouldChange:

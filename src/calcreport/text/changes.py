@@ -53,7 +53,7 @@ class _Words:
 
 
 def _with_id(lesion: ChangedLesion, ids: dict[int, str]) -> OtherAnswerLesion:
-    return OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index"}))
+    return OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index", "lesion"}))
 
 
 def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> list[WouldChange]:

@@ -53,6 +53,21 @@ def test_unknown_keys_name_their_nearest_match(data: dict[str, Any], hint: str) 
     assert hint in str(_refusal(data))
 
 
+@pytest.mark.parametrize("typed", [["calf", "thigh"], {"name": "calf"}, 3])
+@pytest.mark.parametrize(
+    "field",
+    ["site.region", "site.laterality", "symptoms.pain", "symptoms.pain_explained_by", "growth.rate", "mass.mobility",
+     "patient.sex", "patient.age_years", "conditions.ckd_stage", "imaging.contrast", "labs.calcium",
+     "request.question"],
+)  # fmt: skip
+def test_what_is_no_single_answer_is_a_named_mistake(field: str, typed: object) -> None:
+    section, _, name = field.partition(".")
+    if typed == 3 and field in {"patient.age_years", "conditions.ckd_stage"}:
+        parse_clinical({section: {name: typed}})
+    else:
+        assert field in str(_refusal({section: {name: typed}}))
+
+
 def test_a_key_that_is_no_key_is_not_repeated() -> None:
     assert "Doe" not in str(_refusal({"Doe, Jane (1970-01-01)": "x"}))
 

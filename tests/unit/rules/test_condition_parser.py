@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from calcreport.rules.condition_parser import ConditionParser
 from calcreport.rules.conditions import ALWAYS, All, AnyOf, Certainly, Comparison, Condition, Not, Relation
 from calcreport.rules.facts import DECLARED
+from calcreport.rules.rule_rows import ConditionParser
 
 PAIN: dict[str, Any] = {"fact": "symptoms.pain", "is": "yes"}
 IN_PAIN = Comparison(fact="symptoms.pain", relation=Relation.IS, limit="yes")
