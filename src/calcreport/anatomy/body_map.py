@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import Axial, Sections, Turn, along, find_sections, turn_of
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.cavities import Cavity, Trunk, fill_cavities, find_lungs, find_trunk
@@ -57,7 +58,7 @@ class BodyMap:
 
     cavity: NDArray[np.uint8]
     """Coarse shape; a `Cavity` each."""
-    cage: NDArray[np.bool_]
+    cage: Mask
     """Coarse shape; true where ribs, costal cartilages and sternum run."""
     coarse: CoarseVolume
     geometry: VolumeGeometry
@@ -68,7 +69,7 @@ class BodyMap:
     limbs: Limbs
     sections: Sections
     """Per level: trunk or limb, and the parts of the body in it."""
-    lung_columns: NDArray[np.int64]
+    lung_columns: Ints
     """Shape ``(levels, 2)``; first and last column of lung, -1 without."""
 
     @property
@@ -77,7 +78,7 @@ class BodyMap:
         names = [self._level_name(level) for level in range(len(self.trunk.is_cut))]
         return tuple(dict.fromkeys(name for name in names[::-1] if name))
 
-    def place(self, lps_mm: NDArray[np.float64], header_part: str | None = None) -> Place:
+    def place(self, lps_mm: Floats, header_part: str | None = None) -> Place:
         """Region, side and cavity of a position.
 
         `lps_mm`: shape ``(3,)``; LPS mm; `header_part`: body part of the header: where it names a part of the trunk, a
@@ -159,7 +160,7 @@ class BodyMap:
         return Laterality.LEFT if across_mm > 0 else Laterality.RIGHT
 
 
-def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:
+def find_body_map(coarse: CoarseVolume, body: Body, bone: Mask, geometry: VolumeGeometry) -> BodyMap:
     """Map the body; `bone`, of coarse shape, is true in bones, with or without their marrow."""
     turn = turn_of(geometry)
     box = _box(body.mask)
@@ -189,7 +190,7 @@ def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geo
     )  # fmt: skip
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def _box(mask: Mask) -> tuple[slice, slice, slice]:
     """All levels, and the rows and columns that hold the body with a block of air around it."""
     sides = [np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))]
     row, column = (slice(max(0, int(s[0]) - 2), int(s[-1]) + 3) if s.size else slice(None) for s in sides)

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid, volume_noise_hu
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
-from calcreport.anatomy.morphology import Mask, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import chosen, dilate, erode, open_planes, outside_planes
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
@@ -53,7 +53,7 @@ def slabs(grid: Grid) -> list[slice]:
     return [slice(start, start + step) for start in range(0, len(grid.hu), step)]
 
 
-def beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
+def beyond_hull_mm(bone: Mask, grid: Grid) -> Floats | None:
     """Distance outside the hull of the bones of a slab, negative inside, mm; ``None`` where they outline no trunk."""
     points = np.argwhere(bone.any(axis=0)) * np.array(grid.spacing_mm[1:])
     if len(points) < 3:
@@ -96,8 +96,7 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
-    keep[0] = False
-    return dilate(keep[labels], "square", within=soft)
+    return dilate(chosen(labels, keep), "square", within=soft)
 
 
 BONE_HU: Final = 180
@@ -213,7 +212,7 @@ class BoneMap:
     doubt: str | None
     """Why the skeleton found cannot be the whole; ``None`` where nothing speaks against it."""
 
-    def is_crowded(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> bool:
+    def is_crowded(self, low: Ints, high: Ints) -> bool:
         """Whether a box of the volume (first voxel, and the one after its last) lies among the bones of a hand or foot.
 
         Bones of ribs and spine, which outline a trunk, are none.
@@ -326,7 +325,7 @@ class _Pieces:
         if self.large:
             self.marrow[self.large] = map_in_threads(self._marrow, self.large)
 
-    def _share_above(self, limit_hu: float) -> NDArray[np.float64]:
+    def _share_above(self, limit_hu: float) -> Floats:
         """Share of each component's volume that voxels above a limit take: cortex that the means of blocks dim."""
         count = np.zeros(len(self.volume_mm3))
         for plane, hu in enumerate(self.volume.hu):
@@ -390,7 +389,7 @@ class _Pieces:
             found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
         return found
 
-    def _extent_mm(self, i: int) -> NDArray[np.float64]:
+    def _extent_mm(self, i: int) -> Floats:
         return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))
 
     def _ends(self, i: int) -> tuple[float, float]:

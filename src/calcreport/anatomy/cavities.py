@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
+from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
 from calcreport.anatomy.body import CLOSING_BLOCKS, MUSCLE_HU
-from calcreport.anatomy.morphology import ALL_AXES, Mask, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
 
 
 @unique
@@ -168,11 +169,11 @@ class Trunk:
     part: NDArray[np.str_]
     """Part of trunk or head the level shows: ``"thorax"``, ``"abdomen"``, ``"pelvis"``, ``"head"``, ``"neck"`` or
     nothing."""
-    middle: NDArray[np.float64]
+    middle: Floats
     """Column of the midline; not a number where it is not told."""
-    centre: NDArray[np.float64]
+    centre: Floats
     """Column of the centre of the largest part of the body; not a number where it is cut."""
-    spine_back: NDArray[np.float64]
+    spine_back: Floats
     """Row of the back of the vertebral body; not a number without a spine."""
 
 
@@ -230,7 +231,7 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     return Trunk(main=main, cranium=cranium, is_cut=is_cut, part=part, middle=middle, centre=centre, spine_back=back)
 
 
-def _centres(main: Mask) -> NDArray[np.float64]:
+def _centres(main: Mask) -> Floats:
     """Middle column of each section."""
     across = along(main, 1)
     ends = across.argmax(axis=1) + across.shape[1] - 1 - across[:, ::-1].argmax(axis=1)
@@ -243,9 +244,7 @@ def _behind_middle(main: Mask) -> Mask:
     return (np.arange(main.shape[1]) >= middle[:, None])[:, :, None]
 
 
-def find_spine(
-    axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def find_spine(axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask) -> tuple[Floats, Floats]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
     back, tip = np.full((2, len(main)), np.nan)
     mass = (axial.bone & _behind_middle(main) & main).sum(axis=1).astype(np.float64)
@@ -311,7 +310,7 @@ def _closed_along(axial: Axial, mask: Mask) -> Mask:
     return mask | erode(dilate(mask, "cross", axes=(0,), steps=steps), "cross", axes=(0,), steps=steps, beyond=1)
 
 
-def find_ring(axial: Axial, bones: Sections, main: Mask, is_above: Mask) -> NDArray[np.float64]:
+def find_ring(axial: Axial, bones: Sections, main: Mask, is_above: Mask) -> Floats:
     """Column midway between the hip bones, for levels of the pelvic ring below others; not a number elsewhere."""
     middle = np.full(len(main), np.nan)
     size_mm = np.ptp(bones.box, axis=2) * np.array(axial.spacing_mm[1:])
@@ -347,7 +346,7 @@ def _is_mirrored(axial: Axial, level: int | np.integer, centre: float) -> bool:
     return float((seen & near[row, np.clip(image, 0, bone.shape[1] - 1)]).mean()) >= MIN_MIRRORED
 
 
-def _one_run(axial: Axial, main: Mask, middle: NDArray[np.float64]) -> NDArray[np.float64]:
+def _one_run(axial: Axial, main: Mask, middle: Floats) -> Floats:
     """The longest run of levels with a ring, gaps filled, from the lower edge of the symphysis up to the crests."""
     at, run_mm = np.arange(middle.size), axial.levels(12.0)
     labels, count = ndimage.label(lasting(np.isfinite(middle), run_mm, gap=run_mm))
@@ -403,7 +402,7 @@ def fill_cavities(axial: Axial, lungs: Mask, trunk: Trunk) -> tuple[NDArray[np.u
     return cavity, cage & (cavity == Cavity.NONE)
 
 
-def _aside_mm(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
+def _aside_mm(axial: Axial, middle: Floats) -> Floats:
     """How far each column of each level lies to the left of the midline, shape ``(levels, 1, columns)``."""
     return ((np.arange(axial.hu.shape[2]) - middle[:, None]) * axial.spacing_mm[2])[:, None]
 

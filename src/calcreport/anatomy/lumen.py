@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Hu, Labels, Mask
 from calcreport.anatomy.coarse import Grid
-from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, erode, join_neighbours
+from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
@@ -109,7 +109,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     return Lumen(mask=mask, hu=top)
 
 
-def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
+def _flat(hu: Hu, noise_hu: float) -> Mask:
     """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
     high, low = (join_neighbours(hu, "cross", IN_PLANE, join) for join in (np.maximum, np.minimum))
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
@@ -120,14 +120,14 @@ def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
 class _Sections:
     """Flat sections, one value a label (0: none)."""
 
-    area_mm2: NDArray[np.float64]
-    mean_hu: NDArray[np.float64]
+    area_mm2: Floats
+    mean_hu: Floats
     is_even: Mask
     is_round: Mask
     falls_off: Mask
 
 
-def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: float) -> _Sections:
+def _describe(grid: Grid, labels: Labels, count: int, noise_hu: float) -> _Sections:
     inside = labels > 0
     number, value = labels[inside], grid.hu[inside].astype(np.float64)
     size = np.maximum(np.bincount(number, minlength=count + 1), 1).astype(np.float64)
@@ -153,7 +153,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
 
 
 def find_small_vessels(
-    grid: Grid, fine_hu: NDArray[np.int16], body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
+    grid: Grid, fine_hu: Hu, body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
 ) -> Lumen:
     """Enhanced vessels too narrow for an even inside, where no broader ones are found.
 
@@ -187,7 +187,7 @@ def find_small_vessels(
     return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu)
 
 
-def _sharpest(grid: Grid, fine_hu: NDArray[np.int16], own: Mask, box: tuple[slice, ...]) -> float:
+def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> float:
     """Greatest HU of the voxels of a chain's section, the middle one of all its slices."""
     greatest = []
     for plane, mask in enumerate(own, start=box[0].start):
@@ -204,14 +204,12 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
     labels, count = ndimage.label(core)
     keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
-    keep[0] = False
     inner, boxes = erode(core, "cross"), ndimage.find_objects(labels)
     for n in np.flatnonzero(keep):
         own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
         keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
     keep[labels[tubes]] = True
-    result: Mask = keep[labels]
-    return result
+    return chosen(labels, keep)
 
 
 def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
@@ -226,5 +224,4 @@ def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
             blocks = ((labels[box] == n) & mask[box]).sum(axis=(1, 2))
             broad_mm = 2 * np.sqrt(blocks.max() * grid.spacing_mm[1] * grid.spacing_mm[2] / np.pi)
             is_long[n] = np.count_nonzero(blocks) * grid.spacing_mm[0] >= MIN_SLIMNESS * broad_mm
-    result: Mask = is_long[labels] & mask
-    return result
+    return chosen(labels, is_long) & mask

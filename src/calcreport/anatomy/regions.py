@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
 from calcreport.anatomy.cavities import PAIR_RATIO, Trunk
 from calcreport.anatomy.morphology import outside_planes
@@ -71,11 +71,11 @@ class Limbs:
 
     region: tuple[str | None, ...]
     """Name per level for levels that show limbs alone; ``None`` where it is not told."""
-    middle: NDArray[np.float64]
+    middle: Floats
     """Shape ``(levels,)``; column midway between a pair of limbs, not a number where there is no pair."""
     side: int
     """1 where a limb seen alone is the left one, -1 the right one, 0 where it is not told."""
-    axis: NDArray[np.float64]
+    axis: Floats
     """Shape ``(levels,)``; column of the shaft of a limb seen alone, carried on to its joints."""
     arms: dict[int, str]
     """Index of a section beside the trunk to the part of the arm it shows."""
@@ -197,7 +197,7 @@ def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
     return result
 
 
-def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bool_]) -> tuple[str | None, ...]:
+def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: Mask) -> tuple[str | None, ...]:
     """Names: joints by the shaft they continue, upwards in the patient; arms may be raised, so theirs stay open."""
     reach = axial.levels(REACH_MM)
     names: list[str | None] = [k if k in _SHAFTS else None for k in kinds]
@@ -237,7 +237,7 @@ def _name_joint(kinds: list[str | None], names: list[str | None], beyond: list[i
             names[level] = joint
 
 
-def _side(axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]) -> int:
+def _side(axial: Axial, bone: Mask, aside: Floats, region: tuple[str | None, ...]) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
     votes, least = aside[aside != 0], axial.levels(MIN_RUN_MM)
     if votes.size >= least and abs(votes.mean()) >= 2 * MIN_VOTES - 1:

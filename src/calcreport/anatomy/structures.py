@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Ints
 from calcreport.anatomy.morphology import dilate
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import IncidentalKind
@@ -76,7 +77,7 @@ def _read_group(kind: StructureKind, entries: Mapping[str, Any], incidental: Inc
     return found
 
 
-def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Structure | None:
+def structure_of(labels: AnatomyLabels, voxel_index: Ints) -> Structure | None:
     """Structure that a component belongs to, by the labels of another program.
 
     What holds `MOSTLY` of it: mineral in muscle is in muscle, whatever lies beside it. Otherwise the vessel, organ, gut
@@ -87,7 +88,7 @@ def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Struc
     return found if found is not None else _most(labels, _around(labels.labels, voxel_index), BESIDE, INSIDES)
 
 
-def _around(labels: NDArray[np.uint8], voxel_index: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _around(labels: NDArray[np.uint8], voxel_index: Ints) -> NDArray[np.uint8]:
     """Labels of a component and of what lies within `REACH_PIXELS` of it in the same slices."""
     margin = np.array((0, REACH_PIXELS, REACH_PIXELS))
     low, high = voxel_index.min(axis=0) - margin, voxel_index.max(axis=0) + margin + 1

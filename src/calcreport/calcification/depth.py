@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body, Envelope
 from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
@@ -73,7 +73,7 @@ def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
     )  # fmt: skip
 
 
-def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _border(mask: Mask) -> Floats:
     """Points on the smoothed border of a mask, fractional indices, shape ``(n, 3)``."""
     sides = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     if not sides[0].size:
@@ -87,7 +87,7 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return points
 
 
-def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
+def fascia_distance(layers: Layers, points_mm: Floats) -> Segment | None:
     """Shortest line from surface points (LPS mm) to the investing fascia, ``None`` where it is not seen."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
@@ -95,7 +95,7 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
     return shortest_line(sample, layers.fascia, np.inf)
 
 
-def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
+def typical_fascia_distance(layers: Layers, voxels: Ints) -> float | None:
     """Median distance of voxels to the investing fascia, mm: small only where mineral lies along it."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
@@ -126,7 +126,7 @@ class Distances:
         return self.to_fascia is not None and self.to_fascia.length_mm < ABUT_MM
 
 
-def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
+def read_depth(layers: Layers, voxels: Ints, distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
     Of a whole lesion (`is_mass`), and not its mineral, any part beneath the fascia makes it deep, however far it
@@ -141,7 +141,7 @@ def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, 
     )
 
 
-def _layer(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> tuple[DepthClass, str]:
+def _layer(layers: Layers, voxels: Ints, distances: Distances, *, is_mass: bool) -> tuple[DepthClass, str]:
     """Layer, and why."""
     blocks = layers.coarse.of_fine(voxels)
     share = float(layers.envelope.mask[tuple(blocks.T)].mean())
@@ -175,13 +175,13 @@ def _superficial_layer(distances: Distances) -> tuple[DepthClass, str]:
     return DepthClass.SUBCUTANEOUS, "fat all around, outside the muscles"
 
 
-def _holds_subfascial(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+def _holds_subfascial(layers: Layers, blocks: Ints) -> bool:
     """Whether a lesion reaches further beneath the fascia than its border is uncertain, which is one block."""
     inner = erode(layers.envelope.mask, "cross", axes=ALL_AXES, beyond=1)
     return bool(inner[tuple(blocks.T)].any())
 
 
-def _lies_among_muscles(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+def _lies_among_muscles(layers: Layers, blocks: Ints) -> bool:
     """Whether most of what is imaged around a mass is muscle.
 
     A mass that the side of the picture cuts may itself have been taken for muscle.
@@ -222,9 +222,7 @@ LARGEST: Final = 60
 """Deposits looked at, largest first: many specks are not lumps."""
 
 
-def without_lumps(
-    envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[NDArray[np.int64]]
-) -> Envelope:
+def without_lumps(envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[Ints]) -> Envelope:
     """Take lumps in the subcutaneous fat out of the muscle envelope.
 
     A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
@@ -248,9 +246,7 @@ def without_lumps(
     return envelope if mask is envelope.mask else replace(envelope, mask=mask)
 
 
-def _lump_around(
-    volume: CtVolume, coarse: CoarseVolume, voxels: NDArray[np.int64], smooth: NDArray[np.bool_], first: int
-) -> NDArray[np.int64] | None:
+def _lump_around(volume: CtVolume, coarse: CoarseVolume, voxels: Ints, smooth: Mask, first: int) -> Ints | None:
     """Coarse blocks of the soft tissue around a deposit, shape ``(n, 3)``; ``None`` where it goes on into the muscles.
 
     `smooth` is the smooth envelope of the coarse planes from `first` on.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
@@ -54,7 +54,7 @@ class Detection:
     """Dense components of a volume, sorted."""
 
     components: Components
-    skeleton: NDArray[np.bool_]
+    skeleton: Mask
     """Shape ``(components.count,)``; true for bones."""
     foci: tuple[Focus, ...]
     """What remains: soft-tissue mineral."""
@@ -157,9 +157,7 @@ def _bone_detail(scene: Scene, component: int) -> str:
     return "cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone"
 
 
-def _part_by_place(
-    scene: Scene, seeded: NDArray[np.int64], volume_mm3: NDArray[np.float64]
-) -> tuple[list[int], list[int], int]:
+def _part_by_place(scene: Scene, seeded: Ints, volume_mm3: Floats) -> tuple[list[int], list[int], int]:
     """Components inside the body, largest first; those outside it; and how many are plain noise."""
     inside: list[int] = []
     externals: list[int] = []
@@ -177,9 +175,7 @@ def _part_by_place(
     return candidates, externals, noise_count
 
 
-def _with_parts_of_bones(
-    scene: Scene, skeleton: NDArray[np.bool_]
-) -> tuple[Scene, NDArray[np.bool_], list[int], list[int]]:
+def _with_parts_of_bones(scene: Scene, skeleton: Mask) -> tuple[Scene, Mask, list[int], list[int]]:
     """Add fused mineral and implants as components of their own; their numbers are returned after the skeleton."""
     hu = scene.volume.hu
     found = find_outgrowths(hu, scene.components, skeleton, scene.spacing_mm)

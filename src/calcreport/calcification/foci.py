@@ -14,9 +14,9 @@ from math import log
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
 from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
@@ -96,7 +96,7 @@ class Focus:
         return (self.peak_hu - self.reference_hu) / self.background_sd_hu
 
 
-def examine(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
+def examine(scene: Scene, component: int, skeleton: Mask) -> Focus:
     """Look at one component in its surroundings; `skeleton`, shape ``(components.count,)``, is true for bones."""
     hu, components, coarse, spacing_mm = scene.volume.hu, scene.components, scene.coarse, scene.spacing_mm
     shape = np.array(hu.shape)
@@ -154,7 +154,7 @@ def lies_in_contour(components: Components, contours: Sequence[LesionContour], f
     return False
 
 
-def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:
+def evidence_of(values: Floats, reference_hu: float, deviation_hu: float) -> float:
     """How far all voxels (HU, 1-D) together stand out: their mean in noise deviations, times the root of their number.
 
     A yardstick, not a significance: the noise of neighbouring voxels is not independent.
@@ -162,7 +162,7 @@ def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: 
     return float((values.mean() - reference_hu) / deviation_hu * np.sqrt(values.size))
 
 
-def reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
+def reference_tissue(tissue: Floats) -> tuple[float, float]:
     """Median and robust deviation of surroundings (HU, 1-D), of their soft-tissue part where that is substantial."""
     if tissue.size < 10:
         return 0.0, 0.0
@@ -172,7 +172,7 @@ def reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
     return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
 
 
-def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:
+def _texture_hu(local: Hu, tissue: Mask) -> float:
     """Noise of tissue from voxels `TEXTURE_LAG` columns apart, HU: edges within the tissue do not count as noise.
 
     Infinity where too few pairs of voxels lie so.
@@ -184,9 +184,7 @@ def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:
     return 1.4826 * float(np.median(np.abs(difference))) / float(np.sqrt(2.0))
 
 
-def _core(
-    mask: NDArray[np.bool_], local: NDArray[np.int16], spacing_mm: tuple[float, float, float]
-) -> tuple[float, NDArray[np.float64]]:
+def _core(mask: Mask, local: Hu, spacing_mm: Spacing) -> tuple[float, Floats]:
     """Diameter (mm) of the largest disc that fits the broadest cross-sections, and the values in their inner half."""
     areas = mask.sum(axis=(1, 2))
     thickness, inner = 0.0, [local[mask]]

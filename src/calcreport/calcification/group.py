@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.calcification.foci import Focus
@@ -57,7 +57,7 @@ class Ground:
     components: Components
     coarse: CoarseVolume
     geometry: VolumeGeometry
-    deep: NDArray[np.bool_]
+    deep: Mask
     """Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined."""
 
 
@@ -91,7 +91,7 @@ def group_foci(
     return tuple(groups)
 
 
-def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) -> NDArray[np.int64]:
+def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) -> Ints:
     """Label of each focus; foci on one side of the fascia with a gap of at most `distance_mm` share one."""
     geometry = ground.geometry
     voxels = [ground.components.indices(f.component) for f in foci]
@@ -122,7 +122,7 @@ def _cross_width(components: Components, component: int, geometry: VolumeGeometr
     return float(np.median(np.maximum(*sides)))
 
 
-def _scatter_mm(middles_mm: NDArray[np.float64]) -> float:
+def _scatter_mm(middles_mm: Floats) -> float:
     """Root mean square distance of foci from a parabola along the scan axis through them, mm."""
     along = middles_mm[:, 0] - middles_mm[:, 0].mean()
     # With few members a parabola would pass through anything.
@@ -131,9 +131,7 @@ def _scatter_mm(middles_mm: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.sum((middles_mm[:, 1:] - powers @ fit) ** 2, axis=1))))
 
 
-def _vessel_labels(
-    foci: tuple[Focus, ...], sure: int, components: Components, geometry: VolumeGeometry
-) -> NDArray[np.int64]:
+def _vessel_labels(foci: tuple[Focus, ...], sure: int, components: Components, geometry: VolumeGeometry) -> Ints:
     """Label of each focus that strings with others along the scan axis, -1 for the rest."""
     boxes = components.box[[f.component for f in foci]]
     spacing = np.array(geometry.spacing_mm)

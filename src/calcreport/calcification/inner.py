@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Ints
 from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.structures import INSIDES, SKELETON, structure_of
@@ -130,7 +130,7 @@ def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:
 
 
 def incidental_of(
-    voxel_index: NDArray[np.int64], geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
+    voxel_index: Ints, geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
 ) -> IncidentalFinding:
     """A component, shape ``(n, 3)`` of (slice, row, column), as incidental mineral."""
     # Between the first and the last voxel of a row there is no corner of the hull; components are in ascending order.

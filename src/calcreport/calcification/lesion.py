@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Hu, Ints, Mask
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.components import paint
 from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
@@ -218,7 +218,7 @@ class Measurer:
         )  # fmt: skip
 
     def _depth(
-        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
+        self, points_mm: Floats, voxels: Ints, *, bone_gap_mm: float | None = None
     ) -> tuple[Depth, Segment | None, Segment | None]:
         """Depth and what it was read from, of mineral with its gap to bone, or of a whole lesion."""
         to_skin, reason = skin_distance(self.layers.skin, points_mm)
@@ -229,7 +229,7 @@ class Measurer:
         depth = read_depth(self.layers, voxels, distances, is_mass=is_mass)
         return depth, to_skin, to_fascia
 
-    def _location(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], key_slice: int) -> Location:
+    def _location(self, points_mm: Floats, voxels: Ints, key_slice: int) -> Location:
         centroid = self.volume.geometry.lps_mm(voxels.mean(axis=0))
         references = self.volume.slices[int(voxels[:, 0].min()) : int(voxels[:, 0].max()) + 1]
         numbers = [r.instance_number for r in references if r.instance_number is not None]
@@ -260,7 +260,7 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
 
 
 def measure_density(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], *, ceiling_hu: int | None, certain_hu: float
+    hu: Hu, inside: Mask, *, ceiling_hu: int | None, certain_hu: float
 ) -> tuple[Density, tuple[str, ...]]:
     """Attenuation of the voxels inside the surface, at least one, and what limits the values; see `Density`."""
     values = hu[inside].astype(np.float64)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Hu, Ints, Mask
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
@@ -47,7 +47,7 @@ def is_lump(scene: Scene, component: int) -> bool:
     return volume_mm3 < MIN_SMALL_BONE_MM3 and float(scene.components.peak_hu[component]) < MIN_CORTEX * scene.cortex_hu
 
 
-def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def metal_in_bone(scene: Scene, skeleton: Mask) -> list[Ints]:
     """Voxels of implants that dense voxels join to a bone, one array of shape ``(n, 3)`` a bone."""
     found = []
     for i in np.flatnonzero(skeleton & (scene.components.peak_hu >= METAL_HU)):
@@ -58,7 +58,7 @@ def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.
     return found
 
 
-def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
+def is_solid(hu: Hu, index: Ints) -> bool:
     """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell."""
     low = index.min(0)
     mask = np.zeros(tuple(index.max(0) - low + 1), dtype=np.bool_)
@@ -163,7 +163,7 @@ def is_plain_noise(scene: Scene, component: int) -> bool:
     return evidence_of(values.astype(np.float64), reference_tissue(tissue)[0], scene.noise_hu) < MIN_EVIDENCE
 
 
-def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
+def beside_externals(scene: Scene, externals: list[int]) -> Mask:
     """Coarse mask of the body's rim against table, cast or clothes: dense voxels there are the same thing."""
     if not externals:
         return np.zeros(scene.coarse.hu.shape, dtype=np.bool_)
@@ -171,7 +171,7 @@ def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
     return rim & dilate(scene.mark(externals), "square", axes=ALL_AXES, steps=2)
 
 
-def metal_blocks(scene: Scene, candidates: list[int], limit_hu: int) -> NDArray[np.bool_]:
+def metal_blocks(scene: Scene, candidates: list[int], limit_hu: int) -> Mask:
     """Coarse mask of blocks with a voxel at or above `limit_hu` in some components."""
     metal = np.zeros(scene.coarse.hu.shape, dtype=bool)
     for i in candidates:
@@ -188,8 +188,8 @@ class _Case:
 
     scene: Scene
     focus: Focus
-    metal: NDArray[np.bool_]
-    hooks: NDArray[np.bool_]
+    metal: Mask
+    hooks: Mask
     """Coarse shape; true at metal, and at what is as dense as small metal."""
 
 
@@ -233,7 +233,7 @@ RULES: Final[tuple[_Rule, ...]] = (
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
 
-def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[np.bool_]) -> Rejected | None:
+def judge(scene: Scene, focus: Focus, metal: Mask, hooks: Mask) -> Rejected | None:
     """Why a component is no focus of mineral, or ``None``; `metal` and `hooks`: as in `_Case`."""
     case = _Case(scene=scene, focus=focus, metal=metal, hooks=hooks)
     for holds, reason, detail in RULES:
@@ -242,7 +242,7 @@ def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[n
     return None
 
 
-def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
+def _share(case: _Case, mask: Mask) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
 
 

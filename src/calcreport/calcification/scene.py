@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Mask, Spacing
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
@@ -49,21 +49,21 @@ class Scene:
     """Noise of soft tissue, HU."""
 
     @cached_property
-    def spacing_mm(self) -> tuple[float, float, float]:
+    def spacing_mm(self) -> Spacing:
         """Spacing along slice, row, column, mm."""
         return self.volume.geometry.spacing_mm
 
-    def share_in(self, blocks: NDArray[np.bool_], component: int) -> float:
+    def share_in(self, blocks: Mask, component: int) -> float:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
         return float(blocks[tuple(self.coarse.of_fine(self.components.indices(component)).T)].mean())
 
-    def share_on_grid(self, mask: NDArray[np.bool_], component: int) -> float:
+    def share_on_grid(self, mask: Mask, component: int) -> float:
         """Share of a component's voxels that lie in a mask on the grid of the bones."""
         index = self.components.indices(component)
         index = index[:: max(1, len(index) // SAMPLED_VOXELS)]
         return float(mask[tuple(self.bones.grid.of_fine(index).T)].mean())
 
-    def is_near(self, component: int, blocks: NDArray[np.bool_], reach_mm: float, *, along_mm: float = 0.0) -> bool:
+    def is_near(self, component: int, blocks: Mask, reach_mm: float, *, along_mm: float = 0.0) -> bool:
         """Whether a component's box, grown by mm within its slices and along the scan, meets some coarse blocks."""
         step, spacing = np.array(self.coarse.step), np.array(self.coarse.spacing_mm)
         reach = np.ceil(np.array([along_mm, reach_mm, reach_mm]) / spacing).astype(int)
@@ -72,7 +72,7 @@ class Scene:
         i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         return bool(blocks[i, j, k].any())
 
-    def mark(self, components: Iterable[int]) -> NDArray[np.bool_]:
+    def mark(self, components: Iterable[int]) -> Mask:
         """Coarse mask of the blocks some components touch."""
         mask = np.zeros(self.coarse.hu.shape, dtype=bool)
         for i in components:
@@ -98,12 +98,12 @@ class Scene:
         return float(own[1] - other[1])
 
     @cached_property
-    def gas(self) -> NDArray[np.bool_]:
+    def gas(self) -> Mask:
         """Coarse mask of gas enclosed in the body."""
         return (self.coarse.hu < GAS_HU) & self.body.mask
 
     @cached_property
-    def inner_wall(self) -> NDArray[np.bool_]:
+    def inner_wall(self) -> Mask:
         """Coarse mask of the cage and of the rim of the cavities against it, where ribs bulge inwards."""
         steps = max(1, round(BULGE_MM / self.coarse.spacing_mm[1]))
         return dilate(self.places.cage, "cross", steps=steps)
@@ -117,7 +117,7 @@ class Scene:
         return float(np.median(peaks)) if peaks else 0.0
 
     @cached_property
-    def bone_edge(self) -> NDArray[np.bool_]:
+    def bone_edge(self) -> Mask:
         """Bones and what lies within `EDGE_MM` of them, on their grid."""
         return dilate(self.bones.bone, "cross", steps=self.bones.grid.steps(EDGE_MM))
 

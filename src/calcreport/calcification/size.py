@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
+from calcreport.anatomy.arrays import Floats
 from calcreport.calcification.edges import Surface, deblurred_width_mm
 from calcreport.model.drawn import DrawnOutline
 from calcreport.model.geometry import VolumeGeometry
@@ -57,17 +57,17 @@ class Blur:
     in_plane_mm: float
     across_mm: float
 
-    def true_length(self, length_mm: float, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def true_length(self, length_mm: float, direction: Floats, normal: Floats) -> float:
         """Length without the effect of blur, for a half-maximum length along a unit vector."""
         slanted_mm = self.slanted(direction, normal)
         return deblurred_width_mm(length_mm, self.along(direction, normal), (self.in_plane_mm, slanted_mm))
 
-    def along(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def along(self, direction: Floats, normal: Floats) -> float:
         """Blur along a unit vector, given the unit normal of the slices."""
         cosine = float(abs(direction @ normal))
         return float(np.hypot(self.across_mm * cosine, self.in_plane_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
-    def slanted(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def slanted(self, direction: Floats, normal: Floats) -> float:
         """Blur across a unit vector, in the one of the two directions across that does not lie in the slice."""
         cosine = float(abs(direction @ normal))
         # It is as far from the slice as the vector itself is near.
@@ -84,7 +84,7 @@ def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> B
     return Blur(in_plane_mm=in_plane, across_mm=max(across, slice_thickness_mm or 0.0))
 
 
-def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def farthest_pair(points_mm: Floats) -> tuple[Floats, Floats]:
     """The two points farthest apart, of shape ``(n, d)``, d = 2 or 3: maximum Feret diameter."""
     candidates = _hull(points_mm) if len(points_mm) > 2 * (points_mm.shape[1] + 1) else points_mm
     if len(candidates) > MAX_HULL_POINTS:
@@ -94,7 +94,7 @@ def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     return candidates[first], candidates[second]
 
 
-def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _hull(points: Floats) -> Floats:
     """Corners of the convex hull; all the points, few then, where they are flat or collinear."""
     try:
         return points[ConvexHull(points).vertices]
@@ -102,17 +102,17 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return points
 
 
-def as_point(position: NDArray[np.float64]) -> Point:
+def as_point(position: Floats) -> Point:
     """A position as plain numbers."""
     return (float(position[0]), float(position[1]), float(position[2]))
 
 
-def longest_segment(points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
+def longest_segment(points_mm: Floats, geometry: VolumeGeometry, blur: Blur) -> Segment:
     """Longest diameter of surface points (LPS mm), corrected for blur, about the same centre."""
     return _segment(*farthest_pair(points_mm), geometry, blur)
 
 
-def _segment(start: NDArray[np.float64], end: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
+def _segment(start: Floats, end: Floats, geometry: VolumeGeometry, blur: Blur) -> Segment:
     length = float(np.linalg.norm(end - start))
     direction = (end - start) / max(length, 1e-9)
     true_length = blur.true_length(length, direction, geometry.slice_normal)
@@ -122,7 +122,7 @@ def _segment(start: NDArray[np.float64], end: NDArray[np.float64], geometry: Vol
 
 def measure_size(
     surface: Surface,
-    points_mm: NDArray[np.float64],
+    points_mm: Floats,
     *,
     geometry: VolumeGeometry,
     blur: Blur,
@@ -164,7 +164,7 @@ def measure_size(
     )
 
 
-def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
+def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, Floats, float]:
     """Longest diameter, extents along the axes, and 95 % half-width of a drawn lesion; nothing is taken off for blur.
 
     A contour is drawn to the edge as seen; what lies outside the volume is not measured. The half-width comes from the
@@ -209,13 +209,13 @@ def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur
 
 
 def axes_in_slice(
-    surface: Surface, points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur
+    surface: Surface, points_mm: Floats, geometry: VolumeGeometry, blur: Blur
 ) -> tuple[int, Segment, float]:
     """Slice with the longest in-slice diameter, that diameter, and the extent across it."""
     in_plane = surface.axis != 0
     slices = surface.points[:, 0].round().astype(int)
     areas = surface.inside.sum(axis=(1, 2))
-    best: tuple[float, int, NDArray[np.float64], NDArray[np.float64]] | None = None
+    best: tuple[float, int, Floats, Floats] | None = None
     # Grazing slices at the caps are as noisy as they are small; the diameter is read in substantial ones.
     for i in np.flatnonzero(areas >= 0.3 * areas.max()):
         here = points_mm[in_plane & (slices == i)]

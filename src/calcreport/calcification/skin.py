@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.morphology import ALL_AXES, dilate
@@ -51,7 +51,7 @@ class Skin:
     coarse: CoarseVolume
     tree: KDTree | None
     """Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it."""
-    blocks: NDArray[np.int64]
+    blocks: Ints
     """Shape ``(n, 3)``; coarse indices of the blocks of `tree`."""
     cut: KDTree | None
     """As `tree`, for blocks of the body that the side of the picture cuts."""
@@ -73,7 +73,7 @@ def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
     )  # fmt: skip
 
 
-def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
+def skin_distance(skin: Skin, points_mm: Floats) -> tuple[Segment | None, str]:
     """Shortest line from a lesion's surface (LPS mm) to the skin; or ``None``, and why no distance can be claimed."""
     if skin.tree is None:
         return None, NO_SKIN
@@ -98,7 +98,7 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
     return segment, "" if segment else "the skin surface is not resolved"
 
 
-def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
+def _near_any(tree: KDTree, points: Floats, reach: float) -> Ints:
     """Numbers of the points of a tree that lie within reach of any of some others."""
     centre = points.mean(axis=0)
     radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
@@ -107,7 +107,7 @@ def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArra
     return around[np.isfinite(distances)]
 
 
-def _facing(points_mm: NDArray[np.float64], nearer: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+def _facing(points_mm: Floats, nearer: Floats, reach: float) -> Floats:
     """Only the side of a lesion that faces the skin can hold the point nearest to it."""
     centre = nearer.mean(axis=0)
     radius = float(np.linalg.norm(nearer - centre, axis=1).max()) + reach / 4 + 2.0
@@ -115,7 +115,7 @@ def _facing(points_mm: NDArray[np.float64], nearer: NDArray[np.float64], reach: 
     return around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else nearer
 
 
-def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+def _skin_points(skin: Skin, blocks: Ints) -> Floats:
     """Points of the skin surface in and around some coarse blocks, LPS mm, shape ``(n, 3)``."""
     step = np.array(skin.coarse.step)
     shape = np.array(skin.volume.hu.shape)
@@ -128,7 +128,7 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     rim = dilate(wanted, "cross", axes=ALL_AXES)
     folds = dilate(rim, "cross", axes=ALL_AXES, steps=FOLD_BLOCKS - 1)
 
-    def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def fine(blocks_mask: Mask) -> Mask:
         spread = blocks_mask.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
         return spread[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
 
@@ -146,7 +146,7 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     return skin.volume.geometry.lps_mm(points + low)
 
 
-def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
+def shortest_line(start_mm: Floats, ends: KDTree, reach: float) -> Segment | None:
     """Shortest line from points (LPS mm) to those of a tree, ``None`` where it is no shorter than `reach`."""
     # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
     bound = float(np.min(ends.query(start_mm[:: max(1, len(start_mm) // 32)])[0])) + 1e-6

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
+
+from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
 
 CLEAR_MM: Final = 1.0
 """Slices this close to the end of the mineral still hold its blur."""
@@ -41,13 +42,8 @@ NOISE_GAIN: Final = 1.3
 
 NOTHING_HU: Final = -1000.0
 
-Spacing = tuple[float, float, float]
-Floats = NDArray[np.float64]
 
-
-def vessel_contrast(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float
-) -> float | None:
+def vessel_contrast(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float) -> float | None:
     """How clearly a vessel runs on beyond both ends of a deposit in a box of the volume.
 
     Blood above the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None``

@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats
 from calcreport.model.image import CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
 
@@ -70,7 +70,7 @@ class Place:
     likeness: float = 0.0
     """Correlation of its neighbourhood, 0 to 1."""
 
-    def before(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    def before(self, lps_mm: Floats) -> Floats:
         """Positions in the earlier scan, shape ``(n, 3)``."""
         if self.transform is None:
             msg = "not registered"
@@ -78,11 +78,11 @@ class Place:
         return turned(self.transform, lps_mm)
 
 
-def turned(transform: Transform, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def turned(transform: Transform, lps_mm: Floats) -> Floats:
     """Positions moved by a transform, shape ``(n, 3)``."""
     matrix = np.array(transform.GetMatrix()).reshape(3, 3)
     centre = np.array(transform.GetCenter())
-    result: NDArray[np.float64] = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+    result: Floats = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
     return result
 
 
@@ -116,7 +116,7 @@ class Registration:
                 break
         return best[1]
 
-    def at(self, middle: NDArray[np.float64], without: NDArray[np.float64] | None = None) -> Place:
+    def at(self, middle: Floats, without: Floats | None = None) -> Place:
         """Register the neighbourhood of a place of the present scan, LPS mm.
 
         `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
@@ -124,7 +124,7 @@ class Registration:
         transform = self.whole
         if transform is None:
             return Place(transform=None)
-        steps: list[NDArray[np.float64]] = []
+        steps: list[Floats] = []
         likeness = 0.0
         images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
         apart = float("inf")
@@ -148,12 +148,7 @@ class Registration:
         return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
 
     def _around(
-        self,
-        middle: NDArray[np.float64],
-        radius_mm: float,
-        step_mm: float,
-        transform: Transform,
-        without: NDArray[np.float64] | None,
+        self, middle: Floats, radius_mm: float, step_mm: float, transform: Transform, without: Floats | None
     ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
         """Images of a neighbourhood now and before, and a mask of what is compared."""
         now, before = self._volumes
@@ -187,11 +182,7 @@ def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
 
 
 def _best_shift(
-    fixed: sitk.Image,
-    fixed_mask: sitk.Image,
-    moving: sitk.Image,
-    moving_mask: sitk.Image,
-    turn: NDArray[np.float64],
+    fixed: sitk.Image, fixed_mask: sitk.Image, moving: sitk.Image, moving_mask: sitk.Image, turn: Floats
 ) -> Transform | None:
     """Shift after a turn at which the scans are most alike."""
     turning = Transform()
@@ -245,12 +236,12 @@ def _optimise(
     return found, float(np.sqrt(max(0.0, -method.GetMetricValue())))
 
 
-def _middle(mask: sitk.Image) -> NDArray[np.float64]:
+def _middle(mask: sitk.Image) -> Floats:
     index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
     return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
 
 
-def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
+def _centred(transform: Transform, centre: Floats) -> Transform:
     """The same transform, with another centre of rotation."""
     result = Transform()
     result.SetCenter(centre.tolist())
@@ -259,17 +250,17 @@ def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
     return result
 
 
-def _shifted(transform: Transform, step: NDArray[np.float64]) -> Transform:
+def _shifted(transform: Transform, step: Floats) -> Transform:
     result = Transform(transform)
     result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
     return result
 
 
-def _places(image: sitk.Image) -> NDArray[np.float64]:
+def _places(image: sitk.Image) -> Floats:
     """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
     steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     k, j, i = (np.arange(n) for n in image.GetSize())
-    places: NDArray[np.float64] = (
+    places: Floats = (
         np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
         + k[:, None] * steps[:, 0]
     )  # fmt: skip

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.registration.rigid import Place
 
 _ROWS_AT_ONCE: Final = 64
 
 
-def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> NDArray[np.int16]:
+def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:
     """HU of the earlier volume where the slice of the present one lies; air where it shows nothing."""
     _, rows, columns = now.hu.shape
     plane = np.full((rows, columns), LOWEST_HU, dtype=np.int16)

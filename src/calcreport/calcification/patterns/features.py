@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Hu, Mask, Spacing
 from calcreport.anatomy.morphology import erode
-from calcreport.calcification.parts import (
-    Spacing,
-    find_parts,
-    hull_volume,
-    principal_extents,
-    projected_fill,
-    row_ends,
-)
+from calcreport.calcification.parts import find_parts, hull_volume, principal_extents, projected_fill, row_ends
 from calcreport.calcification.patterns.sections import count_peaks, level_and_ring_share, read_sections, wall_mm
 from calcreport.calcification.vessel import vessel_contrast
 from calcreport.model.geometry import VolumeGeometry
@@ -64,7 +57,7 @@ class Vicinity:
     swelling_hu: float | None
 
 
-def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing) -> Vicinity:
+def read_vicinity(hu: Hu, inside: Mask, spacing: Spacing) -> Vicinity:
     """Tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
     stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
     if not inside[::stride, ::stride, ::stride].any():
@@ -73,7 +66,7 @@ def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
     distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing) * stride)
     is_tissue = (local > GAS_OR_AIR_HU) & (local < DENSE_HU)
 
-    def ring(limits_mm: tuple[float, float]) -> NDArray[np.bool_]:
+    def ring(limits_mm: tuple[float, float]) -> Mask:
         return np.asarray((distance > limits_mm[0]) & (distance <= limits_mm[1]), dtype=bool)
 
     is_near = is_tissue & ring(NEAR_RING_MM)
@@ -93,7 +86,7 @@ def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
     )
 
 
-def _fat_sides(hu: NDArray[np.int16], inside: NDArray[np.bool_], is_near: NDArray[np.bool_], spacing: Spacing) -> float:
+def _fat_sides(hu: Hu, inside: Mask, is_near: Mask, spacing: Spacing) -> float:
     """Share of the directions within the slice, from the middle of the mineral, in which mostly fat lies around it."""
     middle = np.argwhere(inside).mean(0)
     holds_mineral = np.asarray(inside.any(axis=(1, 2)))
@@ -224,9 +217,7 @@ class Surroundings:
     noise_hu: float
 
 
-def describe(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
-) -> Features:
+def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings) -> Features:
     """Features of a lesion in a box of the volume, HU; `inside` is true within its surface."""
     spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
     levels, rows, columns = (

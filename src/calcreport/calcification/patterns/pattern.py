@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calcreport.anatomy.arrays import Spacing
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.pattern_table import PatternTable, read_table, rise, score_patterns
@@ -37,7 +38,7 @@ SLICES: Final = (1.0, 3.0)
 first, resolved from the second on (proposal)."""
 
 
-def pattern_values(f: Features, spacing: tuple[float, float, float], region: str | None = None) -> dict[str, float]:
+def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> dict[str, float]:
     """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved."""
     row = {name: np.nan if value is None else value for name, value in f.as_row().items() if name != "layer"}
     part, longest = (region or "").upper(), max(f.longest_mm, 1e-6)
