@@ -19,33 +19,22 @@ from calcreport.anatomy.morphology import ALL_AXES, chosen, close_planes, dilate
 
 TISSUE_HU: Final = -300
 """Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
-
 MIN_PART_MM3: Final = 8_000.0
 """Smallest separate part taken as body: a finger's length; anything smaller beside a body is a lead or a fold."""
-
-MIN_PART_FRACTION: Final = 0.01
-"""… and at least this share of the largest part."""
-
-SOFT_HU: Final = (-200, 160)
-"""Block means of fat and muscle; plates of a table are denser or lighter."""
-
-MIN_SOFT_SHARE: Final = 0.5
-"""A part of the body is mostly soft tissue; a table is not."""
-
+MIN_PART_FRACTION: Final = 0.01  # … and at least this share of the largest part
+SOFT_HU: Final = (-200, 160)  # Block means of fat and muscle; plates of a table are denser or lighter
+MIN_SOFT_SHARE: Final = 0.5  # A part of the body is mostly soft tissue; a table is not
 FOLD_MM: Final = 36.0
 """Air enclosed within a slice but open to the outside this near is a skin fold (groin, scrotum, between the legs);
 bowel and airway lie farther from any opening."""
-
 MIN_ROOM_MM2: Final = 1_500.0
 """Air that is nowhere broader than this in a slice, and apart from the rest, may be bowel cut by the picture: a rectum
 45 mm across."""
-
 MAX_PLATE_MM: Final = 45.0
 MIN_PLATE_ASPECT: Final = 3.5
 MAX_PLATE_INNER: Final = 0.55
 """A plate is this low at most, this many times as broad, and this share of its blocks lies under its surface: a hand
 beside the body is narrower, a foot higher."""
-
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
 
@@ -100,7 +89,7 @@ def _is_reduced(labels: Labels, sizes: Ints, spacing_mm: Spacing) -> Mask:
     inner = np.bincount(labels[erode(labels > 0, "square")], minlength=sizes.size) / np.maximum(sizes, 1)
     sides = [[s.stop - s.start for s in box] for box in ndimage.find_objects(labels)]
     _, height, width = (np.array([[0, 0, 0], *sides]) * spacing_mm).T
-    return (height <= MAX_PLATE_MM) & (width >= MIN_PLATE_ASPECT * height) & (inner <= MAX_PLATE_INNER)
+    return np.asarray((height <= MAX_PLATE_MM) & (width >= MIN_PLATE_ASPECT * height) & (inner <= MAX_PLATE_INNER))
 
 
 def _without_cut_gas(outside: Mask, spacing_mm: Spacing) -> Mask:
@@ -133,23 +122,15 @@ def _with_folds(outside: Mask, body: Mask, spacing_mm: Spacing) -> Mask:
     return result
 
 
-MUSCLE_HU: Final = -29
-"""Block means above this are muscle, other soft tissue or mineral in it; below it fat."""
-
+MUSCLE_HU: Final = -29  # Block means above this are muscle, other soft tissue or mineral in it; below it fat
 CLOSING_BLOCKS: Final = 5
 """Gaps between muscles up to twice this many blocks (about 30 mm) belong to the envelope: fat in them is deep."""
-
 NECK_BLOCKS: Final = 2
 """A bridge to the muscles no wider than twice this many blocks does not make a lump in the fat a muscle."""
-
-MIN_CORE_BLOCKS: Final = 60
-"""Smaller cores are crumbs of a muscle, not lumps."""
-
+MIN_CORE_BLOCKS: Final = 60  # Smaller cores are crumbs of a muscle, not lumps
 MIN_CONTACT: Final = 0.4
 """Muscles lie against each other; a part that touches the rest over less of its surface is a lump in the fat."""
-
-MIN_SHARE: Final = 0.15
-"""A soft-tissue part without bone counts as muscle only with this share of the largest part."""
+MIN_SHARE: Final = 0.15  # A soft-tissue part without bone counts as muscle only with this share of the largest part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

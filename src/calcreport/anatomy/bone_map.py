@@ -25,23 +25,14 @@ from calcreport.anatomy.morphology import chosen, dilate, erode, open_planes, ou
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
-CAGE_MM2: Final = 15_000.0
-"""Bones outline a trunk where their hull in a slab has at least this area …"""
-
-SLAB_MM: Final = 24.0
-"""… over this length, which holds parts of several ribs at every side."""
-
-WALL_MM: Final = 16.0
-"""Ribs, their cartilage and clavicles lie this close to the hull."""
-
+CAGE_MM2: Final = 15_000.0  # Bones outline a trunk where their hull in a slab has at least this area …
+SLAB_MM: Final = 24.0  # … over this length, which holds parts of several ribs at every side
+WALL_MM: Final = 16.0  # Ribs, their cartilage and clavicles lie this close to the hull
 CARTILAGE_HU: Final = 85
 CARTILAGE_DEVIATIONS: Final = 2.5
 MUSCLE_HU: Final = 55.0
 """Cartilage is denser than muscle, by this much of the noise."""
-
-MAX_CARTILAGE_MM: Final = 24.0
-"""Thickness: what is thicker is liver or spleen."""
-
+MAX_CARTILAGE_MM: Final = 24.0  # Thickness: what is thicker is liver or spleen
 MIN_CARTILAGE_MM3: Final = 400.0
 MIN_TOUCH: Final = 0.02
 """Cartilage has this volume and meets bone with this share of it; muscle that noise lifts is in smaller bits."""
@@ -99,94 +90,60 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     return dilate(chosen(labels, keep), "square", within=soft)
 
 
-BONE_HU: Final = 180
-"""Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter."""
-
-NOISE_DEVIATIONS: Final = 3.0
-"""In noisy scans the limit stays so many times the noise above muscle."""
-
-MIN_SECTION_DEPTH_MM: Final = 3.0
-"""A section with a half thickness below this shows no core at a resolution of 1 mm."""
-
-CORE_DEPTH: Final = 0.7
-"""The core of a section lies deeper than this share of its half thickness, its rim less deep."""
-
+BONE_HU: Final = 180  # Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter
+NOISE_DEVIATIONS: Final = 3.0  # In noisy scans the limit stays so many times the noise above muscle
+MIN_SECTION_DEPTH_MM: Final = 3.0  # A section with a half thickness below this shows no core at a resolution of 1 mm
+CORE_DEPTH: Final = 0.7  # The core of a section lies deeper than this share of its half thickness, its rim less deep
 RIM_RATIO: Final = 1.25
 """The rim of bone (85th percentile) is denser than its core (median) by this factor; contrast in bowel and lumps of
 mineral have a core as dense as their rim."""
-
 FLUID_HU: Final = (-10.0, 100.0)
 FLUID_DEPTH_MM: Final = 7.0
 """A core this deep within these limits may be fluid or muscle in a shell of mineral as well as red marrow, unless the
 component runs through the scan; in ribs and small bones blur mixes marrow with the cortex."""
-
-METAL_HU: Final = 2_000.0
-"""A core denser than this is a nail in its bone."""
-
-MAX_CORTEX_HU: Final = 1_600
-"""Block means of cortex stay below; clasps and wires on the skin do not."""
-
+METAL_HU: Final = 2_000.0  # A core denser than this is a nail in its bone
+MAX_CORTEX_HU: Final = 1_600  # Block means of cortex stay below; clasps and wires on the skin do not
 SAMPLED_SLICES: Final = 8
 SAMPLED_SECTIONS: Final = 6
 """Slices of a component and, in each, its largest sections: bones repeat themselves."""
-
 MIN_MARROW: Final = 0.55
 """Share of the area of the sections with a core fainter than their rim: 0.7 and more in bones, up to 0.45 in plates
 and shells of mineral."""
-
-MIN_BONE_MM3: Final = 250.0
-"""Smaller pieces do not show their architecture."""
-
+MIN_BONE_MM3: Final = 250.0  # Smaller pieces do not show their architecture
 MIN_CLEAR: Final = 0.01
 """Where blood is enhanced, a bone is denser than it in the means of its blocks or by this share of its voxels; branches
 and parenchyma are fainter."""
-
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
-
 TIP_SHARE: Final = 0.8
 MIN_TIP_MM3: Final = 1_000.0
 MIN_TIP_MARROW: Final = 0.35
 """What grows towards the end of the scan up to this share is the tip of a bone that goes on; less of it shows marrow
 (a coccyx in a noisy scan 0.47)."""
-
-MIN_THROUGH_MM: Final = 30.0
-"""In a shorter scan lesions run through as well as bones."""
-
+MIN_THROUGH_MM: Final = 30.0  # In a shorter scan lesions run through as well as bones
 THROUGH_MM3: Final = 30_000.0
 """What both ends of the scan cut and is this large runs through it, however small its section is there."""
-
-MIN_LONG_MM: Final = 70.0
-"""A component with marrow this long is a bone even if it ends inside the scan."""
-
+MIN_LONG_MM: Final = 70.0  # A component with marrow this long is a bone even if it ends inside the scan
 MAX_WALL_PIECE_MM: Final = 18.0
 MIN_WALL_PIECE_MM: Final = 55.0
 """Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first and as long as the
 second, from corner to corner of their box; lesions put into the wall with and without marrow reach 45 mm."""
-
 SCAPULA_MM: Final = 45.0
 MIN_BLADE_MM: Final = 35.0
 MIN_BLADE_MARROW: Final = 0.1
 """A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
 marrow."""
-
 JOINT_MM: Final = 7.0
 CROWD_MM: Final = 30.0
 MIN_CROWD: Final = 4
 MIN_SMALL_BONE_MM3: Final = 500.0
 """Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
 this near to each of them, which no limb does (a knee three). The last phalanx of a finger has this volume."""
-
-PLAQUE_MM: Final = 3.0
-"""Plaques of a vessel's wall lie this close to its blood."""
-
+PLAQUE_MM: Final = 3.0  # Plaques of a vessel's wall lie this close to its blood
 MIN_BODY_MM3: Final = 1_000_000.0
 MIN_BONE_SHARE: Final = 0.01
 """Of a litre of body or more, bones take at least this share: 3 % in a thigh, a third of that where fat is thickest."""
-
-MIN_UPRIGHT: Final = 0.7
-"""Rows of a picture that lean more than 45 degrees from front to back say nothing of the front."""
-
+MIN_UPRIGHT: Final = 0.7  # Rows of a picture that lean more than 45 degrees from front to back say nothing of the front
 MAX_HOLE_MM2: Final = 3_000.0
 """Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the
 thorax have ten times as much."""
@@ -262,9 +219,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
 def _doubt(bone: Mask, inside: Mask, grid: Grid) -> str | None:
     block_mm3 = float(np.prod(grid.spacing_mm))
     body_mm3, share = float(inside.sum()) * block_mm3, float(bone.sum()) / max(float(inside.sum()), 1.0)
-    if body_mm3 < MIN_BODY_MM3 or share >= MIN_BONE_SHARE:
-        return None
-    return f"bones take {share:.1%} of the imaged body, less than any part of the body has"
+    is_enough = body_mm3 < MIN_BODY_MM3 or share >= MIN_BONE_SHARE
+    return None if is_enough else f"bones take {share:.1%} of the imaged body, less than any part of the body has"
 
 
 def _front(volume: CtVolume) -> int:
@@ -275,14 +231,9 @@ def _front(volume: CtVolume) -> int:
 
 def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
     """A coarse mask on the grid."""
-    index = (
-        np.minimum((np.arange(n) * fine + first) // step, size - 1)
-        for n, fine, first, step, size in zip(
-            grid.hu.shape, grid.step, grid.first, coarse.step, mask.shape, strict=True
-        )
-    )
-    result: Mask = mask[np.ix_(*index)]
-    return result
+    most = np.arange(max(grid.hu.shape))[:, None] * np.array(grid.step) + np.array(grid.first)
+    index = (axis[:n] for axis, n in zip(coarse.of_fine(most).T, grid.hu.shape, strict=True))
+    return np.asarray(mask[np.ix_(*index)])
 
 
 def _filled(bone: Mask, grid: Grid) -> Mask:
@@ -340,15 +291,15 @@ class _Pieces:
         is_deep = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM
         for i in self.large:
             ends = self._ends(i)
-            needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
             is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
-            through[i] = is_through and self.marrow[i, 0] >= needed
+            through[i] = is_through and self.marrow[i, 0] >= MIN_MARROW
             if is_through and is_deep:
                 found[i] = through[i]
             else:
                 is_tip = max(ends) >= TIP_SHARE and self.volume_mm3[i] >= MIN_TIP_MM3
-                needed = MIN_TIP_MARROW if is_tip else needed
-                found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
+                has_marrow = self.marrow[i, 1] >= (MIN_TIP_MARROW if is_tip else MIN_MARROW)
+                goes_on = max(ends) >= MIN_CUT_SHARE or self._extent_mm(i).max() >= MIN_LONG_MM or self._at_side(i)
+                found[i] = has_marrow and goes_on
         # No part of the body is without bone: what runs through a thin slab is one if there is no other.
         return found if found.any() else through
 
@@ -369,12 +320,11 @@ class _Pieces:
                 continue
             for i in here:
                 box = self.boxes[i - 1]
-                own = self.labels[box] == i
-                away = beyond_mm[box[1:]][own.any(axis=0)]
-                is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.median(away)) <= WALL_MM
-                is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
-                found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
+                away = beyond_mm[box[1:]][(self.labels[box] == i).any(axis=0)]
+                middle_mm = float(np.median(away))
+                is_blade = middle_mm <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
+                is_near = middle_mm <= WALL_MM or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW)
+                found[i] = is_near and float(np.percentile(away, 20)) >= -WALL_MM
         return found
 
     def at_joints(self, bone: Mask) -> Mask:

@@ -15,7 +15,7 @@ from skimage.morphology import convex_hull_image
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
 from calcreport.anatomy.body import CLOSING_BLOCKS, MUSCLE_HU
-from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import ALL_AXES, chosen, close_planes, dilate, erode, open_planes, outside_planes
 
 
 @unique
@@ -33,127 +33,75 @@ class Cavity(IntEnum):
 
 LUNG_HU: Final = (-970, -450)
 """Block means of aerated lung: bowel gas and the room are lighter, a block of lung and chest wall is denser."""
-
 MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
 """Smaller pieces of this density are froth in the bowel; the first holds at the upper end, where a base is cut."""
-
-MIN_ENCLOSED: Final = 0.6
-"""Share of a lung's surroundings that is body; foam and blankets lie in air."""
-
-GAS_HU: Final = -400
-"""Below this a block is mostly gas, and a voxel gas, never fat."""
-
-MIN_LUNG_MM2: Final = 1_500.0
-"""A level shows the chest from this area of lung on: a recess of 15 x 100 mm."""
-
+MIN_ENCLOSED: Final = 0.6  # Share of a lung's surroundings that is body; foam and blankets lie in air
+GAS_HU: Final = -400  # Below this a block is mostly gas, and a voxel gas, never fat
+MIN_LUNG_MM2: Final = 1_500.0  # A level shows the chest from this area of lung on: a recess of 15 x 100 mm
 SPINE_MM: Final = (40.0, 15.0, 9.0)
 """Breadth of a vertebral body, its least depth as it shows between blocks, and that of the spinal canal."""
-
-SMOOTH_MM: Final = (60.0, 90.0)
-"""Column and row of the spine are medians over two and three vertebrae."""
-
+SMOOTH_MM: Final = (60.0, 90.0)  # Column and row of the spine are medians over two and three vertebrae
 TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 """From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
-
 PARASPINAL_MM: Final = (20.0, 75.0)
 """Half the breadth of vertebra and of the muscles behind the transverse processes; their front falls back to the sides
 by 45 degrees, where kidneys lie before them."""
-
 PSOAS_HU: Final = (15, 90)
 PSOAS_MM: Final = (60.0, 30.0)
 """Muscle beside a vertebral body: how far from the midline, and before the back of the body, it is taken for psoas."""
-
-WALL_MM: Final = 15.0
-"""Muscles of the abdominal wall and ribs with their muscles, where no better border is seen."""
-
-MIN_MUSCLE_MM2: Final = 150.0
-"""Smaller sections in the fat are vessels and septa, not muscles of the wall."""
-
+WALL_MM: Final = 15.0  # Muscles of the abdominal wall and ribs with their muscles, where no better border is seen
+MIN_MUSCLE_MM2: Final = 150.0  # Smaller sections in the fat are vessels and septa, not muscles of the wall
 NECK_MM: Final = 150.0
 ABDOMEN_MM: Final = 300.0
 """Most that lies between head and chest, and between lungs and pelvis where only one of the two is seen."""
-
 BROAD_MM: Final = 220.0
 MIN_BOWEL_GAS_MM2: Final = 300.0
 """Without lungs or pelvis a belly is told by its breadth and this section of gas (20 mm across)."""
-
-LOW_LUNG_SHARE: Final = 0.4
-"""Below the domes lung fills less than this share of its hull."""
-
-ONE_SIDED: Final = 0.1
-"""Less than this share of lung beyond the spine: one lung alone is in the picture."""
-
-CAGE_MM: Final = 13.0
-"""From the pleura to the outer side of a rib or costal cartilage."""
-
-RECTUS_MM: Final = (75.0, 6.0)
-"""Breadth to each side of the midline, and thickness, of the straight muscles in front."""
-
-FAT_HU: Final = -30
-"""Halfway between fat and muscle."""
-
+LOW_LUNG_SHARE: Final = 0.4  # Below the domes lung fills less than this share of its hull
+ONE_SIDED: Final = 0.1  # Less than this share of lung beyond the spine: one lung alone is in the picture
+CAGE_MM: Final = 13.0  # From the pleura to the outer side of a rib or costal cartilage
+RECTUS_MM: Final = (75.0, 6.0)  # Breadth to each side of the midline, and thickness, of the straight muscles in front
+FAT_HU: Final = -30  # Halfway between fat and muscle
 GROIN_MM: Final = 40.0
 """Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
-
 RIB_HU: Final = 160
 MIN_RIB_MM2: Final = 150.0
 """Block means of ribs in the wall lie above this, muscle does not; a level cuts this much of them at least."""
-
-COSTAL_MARGIN_MM: Final = 130.0
-"""Ribs and cartilages reach this far below the lowest lung."""
-
+COSTAL_MARGIN_MM: Final = 130.0  # Ribs and cartilages reach this far below the lowest lung
 MIN_RING_MM2: Final = 500.0
 MIN_RING_EXTENT_MM: Final = 42.0
 RING_WIDTH_MM: Final = (110.0, 330.0)
 WHOLE_RING_MM: Final = 170.0
 """Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
 and breadth where sacrum and hip bones are one."""
-
 PAIR_RATIO: Final = 0.4
 """Two sections are a pair of hip bones or limbs when the smaller has at least this share of the larger."""
-
-MIN_MIRRORED: Final = 0.7
-"""Share of the bones of a level that has bone within 15 mm of its mirror image."""
-
+MIN_MIRRORED: Final = 0.7  # Share of the bones of a level that has bone within 15 mm of its mirror image
 FLARE_MM: Final = (30.0, 75.0)
 """Above the hip joints no bone lies so far from the midline in front: before the wings lies belly, not groin."""
-
 MIN_WING_MM2: Final = 60.0
 CREST_MM: Final = 110.0
 """Section of a wing near its crest, and how far the crests reach above the levels whose wings stand clear."""
-
 ILIACUS_MM: Final = (12.0, 36.0)
 """Muscle on the inner side of the hip bone: at least, and where it is seen to go on towards the psoas."""
-
 MIN_CRANIUM_MM2: Final = 2_500.0
 MIN_CRANIUM_MM: Final = 20.0
 MAX_CRANIUM_MM: Final = 190.0
 MAX_CRANIUM_FAT: Final = 0.06
 """Section, length and breadth of a cranial cavity (a ring of ribs is broader), share of fat in it (brain has none)."""
-
-SINUS_MM: Final = 9.0
-"""Bony walls and septa around air of nose and sinuses."""
-
+SINUS_MM: Final = 9.0  # Bony walls and septa around air of nose and sinuses
 OPEN_LEVELS_MM: Final = 48.0
 """Longest stretch along the patient over which a wall may be open: an orbit, a thin wall at the navel."""
-
-FACE_MM: Final = 75.0
-"""Nose and sinuses reach this far below the lowest closed section of the cranium."""
-
+FACE_MM: Final = 75.0  # Nose and sinuses reach this far below the lowest closed section of the cranium
 AIRWAY_MM2: Final = (20.0, 900.0)
 MIN_AIRWAY_MM: Final = 24.0
 AIRWAY_MIDLINE_MM: Final = 30.0
 """Section, length, and distance from the midline of the neck."""
-
 LARYNX_MM: Final = (60.0, 30.0, 12.0, 28.0)
 """From the last gas of the airway up to the hyoid; and from the middle of the airway to the front of the thyroid
 cartilage, to the back of the cricoid and of the horns, and to the side of the thyroid."""
-
-PREVERTEBRAL_MM: Final = 8.0
-"""Thickness of the longus colli before the vertebrae."""
-
-MAX_NECK_MM2: Final = 32_000.0
-"""A neck of 20 cm across."""
+PREVERTEBRAL_MM: Final = 8.0  # Thickness of the longus colli before the vertebrae
+MAX_NECK_MM2: Final = 32_000.0  # A neck of 20 cm across
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,16 +124,18 @@ class Trunk:
     spine_back: Floats
     """Row of the back of the vertebral body; not a number without a spine."""
 
+    def shows(self, part: str) -> Mask:
+        """Levels of a part, shape ``(levels, 1, 1)``."""
+        return np.array(self.part == part)[:, None, None]
+
 
 def find_lungs(axial: Axial) -> Mask:
     """Aerated lung with its vessels."""
     hu = axial.hu
     light = open_planes((hu > LUNG_HU[0]) & (hu < LUNG_HU[1]), "square")
     labels, count = ndimage.label(light)
-    volume_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(axial.spacing_mm))
-    is_at_top = np.isin(np.arange(count + 1), labels[-1])
-    keep = volume_mm3 >= np.where(is_at_top, *MIN_LUNG_MM3)
-    keep[0] = False
+    volume_mm3 = np.bincount(labels.ravel()) * float(np.prod(axial.spacing_mm))
+    keep = volume_mm3 >= np.where(np.isin(np.arange(count + 1), labels[-1]), *MIN_LUNG_MM3)
     aside = ((0, 0), (3, 3), (3, 3))
     solid = np.pad(axial.body & (hu > LUNG_HU[1]), aside)
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -194,7 +144,7 @@ def find_lungs(axial: Axial) -> Mask:
             near = solid[box[0], box[1].start : box[1].stop + 6, box[2].start : box[2].stop + 6]
             behind = np.roll(own, 3, axis=1) & ~own
             keep[i] = min(near[rim].mean() for rim in (dilate(own, "square") & ~own, behind)) >= MIN_ENCLOSED
-    lungs: Mask = keep[labels]
+    lungs = chosen(labels, keep)
     closed = close_planes(dilate(lungs, "cross") & (hu < GAS_HU), "cross", steps=2)
     return ~outside_planes(closed) if lungs.any() else lungs
 
@@ -203,9 +153,8 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     """What each level shows."""
     main = sections.largest()
     at, area_mm2 = np.arange(len(main)), main.sum(axis=(1, 2)) * axial.pixel_mm2
-    at_side = np.zeros_like(main)
-    at_side[:, [0, -1]] = at_side[:, :, [0, -1]] = True
-    is_cut = along(axial.body & (at_side | dilate(~axial.is_imaged, "square")), 1, 2)
+    unseen = np.pad(~axial.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    is_cut = along(axial.body & dilate(unseen, "square")[:, 1:-1, 1:-1], 1, 2)
     centre = np.where(is_cut, np.nan, _centres(main))
     has_lung = lungs.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_LUNG_MM2
     cranium = find_cranium(axial, has_lung)
@@ -289,12 +238,10 @@ def find_cranium(axial: Axial, has_lung: Mask) -> Mask:
     air = dilate(axial.hu < GAS_HU, "square")
     inside = _enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
     parts = find_sections(open_planes(inside, "disc"), axial.pixel_mm2)
-    number = parts.area_mm2.size + 1
-    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), number)[1:] * axial.pixel_mm2
-    keep = np.zeros(number, dtype=np.bool_)
-    keep[1:] = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
-    keep[1:] &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
-    kept = keep[parts.labels]
+    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), len(parts.level) + 1)[1:] * axial.pixel_mm2
+    keep = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
+    keep &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
+    kept = np.append(False, keep)[parts.labels]
     is_long = along(kept, 1, 2).sum() >= axial.levels(MIN_CRANIUM_MM)
     return _closed_along(axial, kept) if is_long else np.zeros_like(kept)
 
@@ -384,19 +331,21 @@ def _abdominal_levels(axial: Axial, main: Mask, part: NDArray[np.str_], *, has_h
 def fill_cavities(axial: Axial, lungs: Mask, trunk: Trunk) -> tuple[NDArray[np.uint8], Mask]:
     """Cavities and cage on the turned grid."""
     cavity = np.zeros(axial.hu.shape, dtype=np.uint8)
-    is_chest, is_belly = (np.array(trunk.part == name)[:, None, None] for name in ("thorax", "abdomen"))
-    behind = _behind_spine(axial, trunk)
+    behind, psoas = _behind_spine(axial, trunk), _psoas(axial, trunk)
     chest = _chest(axial, lungs, trunk) & (~behind | lungs)
-    inner = _inside_wall(axial, trunk)
-    is_low = _is_low_chest(lungs, chest)[:, None, None]
-    psoas = _psoas(axial, trunk)
-    cavity[inner & ~behind & (is_belly | is_low) & ~psoas & axial.body] = Cavity.ABDOMEN
-    cavity[inner & ~behind & _within_ring(axial, trunk) & ~psoas & axial.body] = Cavity.PELVIS
+    inner = _inside_wall(axial, trunk) & ~behind & ~psoas & axial.body
+    # Below the domes most of what the lungs surround is abdomen. Above the first level full of lung nothing is abdomen
+    # again: apices are narrow beside a goitre.
+    whole = chest.sum(axis=(1, 2))
+    is_full = (whole > 0) & (lungs.sum(axis=(1, 2)) >= LOW_LUNG_SHARE * whole)
+    is_low = ((whole > 0) & ~np.logical_or.accumulate(is_full))[:, None, None]
+    cavity[inner & (trunk.shows("abdomen") | is_low)] = Cavity.ABDOMEN
+    cavity[inner & _within_ring(axial, trunk)] = Cavity.PELVIS
     cavity[chest] = np.where(is_low, Cavity.ABDOMEN, Cavity.THORAX)[np.nonzero(chest)[0], 0, 0]
     # A lobe without air leaves a dent in the hull; the levels above and below it show the chest whole.
-    dent = _closed_along(axial, cavity > 0) & (cavity == 0) & ~behind & is_chest
+    dent = _closed_along(axial, cavity > 0) & (cavity == 0) & ~behind & trunk.shows("thorax")
     cavity[lungs | (dent & trunk.main)] = Cavity.THORAX
-    cage = _cage(axial, cavity, trunk) & ~psoas
+    cage = _cage(axial, cavity, trunk, behind) & ~psoas
     cavity[_skull(axial, trunk)] = Cavity.SKULL
     cavity[find_airway(axial, lungs, trunk)] = Cavity.AIRWAY
     return cavity, cage & (cavity == Cavity.NONE)
@@ -415,15 +364,11 @@ def _inside_wall(axial: Axial, trunk: Trunk) -> Mask:
     inner = erode(wall, "disc", steps=axial.rows(WALL_MM / 2), beyond=1)
     is_rectus = (np.abs(_aside_mm(axial, trunk.middle)) <= RECTUS_MM[0]) & ~_behind_middle(wall)
     inner |= erode(wall, "square", steps=axial.rows(RECTUS_MM[1]), beyond=1) & is_rectus
-    inner &= ~(_front_muscle(axial, wall) & (trunk.part == "pelvis")[:, None, None])
-    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & (trunk.part != "head")[:, None, None]
+    # In the groin muscle lies between the front and the first fat or gas behind it.
+    front = wall & np.logical_and.accumulate(~wall | (axial.hu > FAT_HU), axis=1)
+    inner &= ~(front & (front.sum(axis=1, keepdims=True) <= axial.rows(GROIN_MM)) & trunk.shows("pelvis"))
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~trunk.shows("head")
     return np.asarray(find_sections(inner, axial.pixel_mm2).largest() | gas)
-
-
-def _front_muscle(axial: Axial, wall: Mask) -> Mask:
-    """What lies between the front of the muscles and the first fat or gas behind it."""
-    muscle = wall & np.logical_and.accumulate(~wall | (axial.hu > FAT_HU), axis=1)
-    return np.asarray(muscle & (muscle.sum(axis=1, keepdims=True) <= axial.rows(GROIN_MM)))
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> Mask:
@@ -439,7 +384,7 @@ def _psoas(axial: Axial, trunk: Trunk) -> Mask:
     aside_mm = np.abs(_aside_mm(axial, trunk.middle))
     before = trunk.spine_back[:, None, None] - np.arange(axial.hu.shape[1])[:, None]
     is_beside = (aside_mm > PARASPINAL_MM[0]) & (aside_mm <= PSOAS_MM[0]) & (before <= axial.rows(PSOAS_MM[1]))
-    is_beside &= (trunk.part == "abdomen")[:, None, None]
+    is_beside &= trunk.shows("abdomen")
     is_beside |= _is_flared(axial, trunk) & (aside_mm > ILIACUS_MM[1])
     muscle = (axial.hu > PSOAS_HU[0]) & (axial.hu < PSOAS_HU[1]) & trunk.main
     muscle = open_planes(muscle, "square") & is_beside
@@ -455,7 +400,7 @@ def _is_flared(axial: Axial, trunk: Trunk) -> Mask:
     aside_mm = np.abs(_aside_mm(axial, trunk.middle))
     near = (aside_mm > FLARE_MM[0]) & (aside_mm < FLARE_MM[1])
     is_closed = along(axial.bone & ~_behind_middle(trunk.main) & near, 1, 2)
-    return np.asarray(((trunk.part == "pelvis") & ~is_closed)[:, None, None])
+    return trunk.shows("pelvis") & ~is_closed[:, None, None]
 
 
 def _chest(axial: Axial, lungs: Mask, trunk: Trunk) -> Mask:
@@ -473,14 +418,6 @@ def _chest(axial: Axial, lungs: Mask, trunk: Trunk) -> Mask:
             area |= along(area, 1)[:, None] & inner & axial.body[level]
         chest[level] |= area
     return chest
-
-
-def _is_low_chest(lungs: Mask, chest: Mask) -> Mask:
-    """Levels below the domes, where most of what the lungs surround is abdomen."""
-    whole = chest.sum(axis=(1, 2))
-    is_high = lungs.sum(axis=(1, 2)) >= LOW_LUNG_SHARE * whole
-    # Above the first level full of lung nothing is abdomen again: apices are narrow beside a goitre.
-    return np.asarray((whole > 0) & ~np.logical_or.accumulate(is_high & (whole > 0)))
 
 
 def _within_ring(axial: Axial, trunk: Trunk) -> Mask:
@@ -510,17 +447,17 @@ def _within_ring(axial: Axial, trunk: Trunk) -> Mask:
     return within
 
 
-def _cage(axial: Axial, cavity: NDArray[np.uint8], trunk: Trunk) -> Mask:
-    """Band of ribs, costal cartilages and sternum around chest and upper abdomen."""
+def _cage(axial: Axial, cavity: NDArray[np.uint8], trunk: Trunk, behind: Mask) -> Mask:
+    """Band of ribs, costal cartilages and sternum around chest and upper abdomen; `behind` lies behind the spine."""
     inside = (cavity == Cavity.THORAX) | (cavity == Cavity.ABDOMEN)
-    is_belly = trunk.part == "abdomen"
-    is_ribbed = trunk.part == "thorax"
+    is_belly = trunk.shows("abdomen")
+    is_ribbed = trunk.shows("thorax")
     lung = np.flatnonzero(is_ribbed)
     if lung.size:
         is_ribbed[max(0, lung[0] - axial.levels(COSTAL_MARGIN_MM)) : lung[0]] = True
-        is_ribbed &= trunk.part != "pelvis"
-    band = dilate(inside & (is_ribbed if lung.size else is_belly)[:, None, None], "disc", steps=axial.rows(CAGE_MM / 2))
-    band &= ~inside & axial.body & trunk.main & ~(_behind_spine(axial, trunk) & is_belly[:, None, None])
+        is_ribbed &= ~trunk.shows("pelvis")
+    band = dilate(inside & (is_ribbed if lung.size else is_belly), "disc", steps=axial.rows(CAGE_MM / 2))
+    band &= ~inside & axial.body & trunk.main & ~(behind & is_belly)
     if not lung.size:
         # Without lungs only bones in the wall tell that ribs are there.
         band &= ((band & (axial.hu > RIB_HU)).sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_RIB_MM2)[:, None, None]
@@ -531,8 +468,8 @@ def _skull(axial: Axial, trunk: Trunk) -> Mask:
     """Cranial cavity, orbits, nose and sinuses with their walls."""
     if not trunk.cranium.any():
         return trunk.cranium
-    at = np.arange(len(trunk.part))
-    face = (at >= np.argmax(along(trunk.cranium, 1, 2)) - axial.levels(FACE_MM))[:, None, None]
+    lowest = np.argmax(along(trunk.cranium, 1, 2)) - axial.levels(FACE_MM)
+    face = (np.arange(len(trunk.part)) >= lowest)[:, None, None]
     air = (axial.hu < GAS_HU) & axial.body & face & dilate(axial.bone, "square", steps=2)
     skull = trunk.cranium | dilate(air, "square", axes=ALL_AXES, steps=axial.rows(SINUS_MM)) & axial.body
     return (skull | dilate(skull, "square", steps=3) & axial.bone) & face

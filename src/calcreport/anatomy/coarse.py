@@ -17,9 +17,7 @@ from calcreport.processes.threads import map_in_threads
 
 COARSE_VOXEL_MM: Final = 3.0
 """Edge aimed at: finer than every layer the coarse maps must tell apart (fat, muscle), coarse enough to be quick."""
-
-_SLICES_AT_ONCE: Final = 8
-"""As many as the cache of a processor holds."""
+_SLICES_AT_ONCE: Final = 8  # As many as the cache of a processor holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,9 +95,7 @@ def coarsen(volume: CtVolume) -> CoarseVolume:
     )  # fmt: skip
 
 
-IN_PLANE_MM: Final = 1.5
-"""Edge aimed at within a slice: half of a rib's cortex and marrow, so that both still show."""
-
+IN_PLANE_MM: Final = 1.5  # Edge aimed at within a slice: half of a rib's cortex and marrow, so that both still show
 THROUGH_MM: Final = 3.0
 """Whole slices are averaged up to this thickness: a rib that runs obliquely still overlaps itself in the next."""
 
@@ -143,12 +139,8 @@ def _smooth(plane: Hu) -> Hu:
 
 SOFT_TISSUE_HU: Final = (-20, 150)
 """Voxels in this range are muscle or fluid with noise; fat and mineral would add their own texture."""
-
-MIN_PAIRS: Final = 200
-"""Fewer voxel pairs than this say nothing about a slice."""
-
-DEFAULT_NOISE_HU: Final = 20.0
-"""Assumed where no slice holds enough soft tissue: a usual value for body CT."""
+MIN_PAIRS: Final = 200  # Fewer voxel pairs than this say nothing about a slice
+DEFAULT_NOISE_HU: Final = 20.0  # Assumed where no slice holds enough soft tissue: a usual value for body CT
 
 
 def slice_noise_hu(plane: Hu) -> float | None:

@@ -17,8 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from calcreport.anatomy.arrays import Hu, Ints, Mask
 from calcreport.processes.threads import map_in_threads
 
-_SLICES_AT_ONCE: Final = 4
-"""As many as the cache of a processor holds."""
+_SLICES_AT_ONCE: Final = 4  # As many as the cache of a processor holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,6 +115,11 @@ class Components:
         """Number of components."""
         return int(self.voxels.size)
 
+    def around(self, members: Ints, margin: Ints) -> tuple[Ints, Ints]:
+        """First voxel, and one past the last, of a box around some components with a margin, cut to the volume."""
+        low, high = self.box[members, :, 0].min(axis=0), self.box[members, :, 1].max(axis=0)
+        return np.maximum(low - margin, 0), np.minimum(high + margin, self.runs.shape)
+
     def indices(self, component: int) -> Ints:
         """Voxel indices (slice, row, column) of a component, shape ``(n, 3)``."""
         own = slice(int(self.first[component]), int(self.first[component + 1]))
@@ -152,9 +156,18 @@ def find_components(hu: Hu, runs: Runs) -> Components:
     return Components(runs=runs, first=first, voxels=voxels, box=box, peak_hu=peak_hu)
 
 
-def paint(components: Components, members: Ints, box: tuple[slice, slice, slice]) -> Mask:
+Box = tuple[slice, slice, slice]
+
+
+def box_of(low: Ints, high: Ints) -> Box:
+    """Part of a volume from one voxel up to, not including, another; shape ``(3,)`` each."""
+    i, j, k = map(slice, low.tolist(), high.tolist())
+    return i, j, k
+
+
+def paint(components: Components, members: Ints, box: Box) -> Mask:
     """Voxels of some components, by number, inside a box of the volume with explicit bounds."""
-    low, high = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
+    low, high = np.array([(s.start, s.stop) for s in box]).T
     mask = np.zeros(tuple(high - low), dtype=bool)
     runs, boxes = components.runs, components.box[members]
     rows = runs.shape[1]

@@ -12,24 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.arrays import Labels, Mask
+from calcreport.anatomy.arrays import Ints, Labels, Mask
 from calcreport.processes.threads import MOST_THREADS, map_in_threads
 
 Element = Literal["cross", "square", "disc"]
 """What a voxel touches: its neighbours along each axis; those at the corners too; or both in turn, which makes the
 corners of a box five voxels wide round."""
 
-IN_PLANE: Final = (1, 2)
-"""Axes of a slice: row and column."""
-
+IN_PLANE: Final = (1, 2)  # Axes of a slice: row and column
 ALL_AXES: Final = (0, 1, 2)
-
 TOUCHING_IN_PLANE: Final = ndimage.generate_binary_structure(3, 1) & np.array([[[False]], [[True]], [[False]]])
 """Structure of `ndimage.label` for what touches within a slice."""
-
-SHARED_VOXELS: Final = 500_000
-"""Voxels from which a mask is shared between threads."""
-
+SHARED_VOXELS: Final = 500_000  # Voxels from which a mask is shared between threads
 _PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square")}
 
 
@@ -102,6 +96,11 @@ def chosen(labels: Labels, is_chosen: Mask) -> Mask:
     is_chosen[0] = False
     mask: Mask = is_chosen[labels]
     return mask
+
+
+def enlarged(mask: Mask, steps: Ints) -> Mask:
+    """Mask with every voxel so many times as long along each axis."""
+    return mask.repeat(steps[0], 0).repeat(steps[1], 1).repeat(steps[2], 2)
 
 
 def join_neighbours(array: NDArray[Any], shape: Element, axes: tuple[int, ...], join: np.ufunc) -> NDArray[Any]:

@@ -16,39 +16,21 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask, Spacing
-from calcreport.anatomy.components import Components, paint
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, erode, outside_planes
+from calcreport.anatomy.components import Components, box_of, paint
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, enlarged, erode, outside_planes
 
-GRID_MM: Final = 1.5
-"""In-plane pixel of the outlines compared, mm."""
-
-STEP_MM: Final = 3.0
-"""Distance between the outlines compared along the scan, mm."""
-
+GRID_MM: Final = 1.5  # In-plane pixel of the outlines compared, mm
+STEP_MM: Final = 3.0  # Distance between the outlines compared along the scan, mm
 REFERENCE_MM: Final = (15.0, 24.0, 36.0)
 """Distances above and below at which the bone's own outline is taken: shorter ones follow curved bones, longer ones
 see past long deposits."""
-
-SLACK_MM: Final = 2.2
-"""An outline may change this much on its own."""
-
-MIN_THICKNESS_MM: Final = 4.0
-"""Outgrowths thinner than this are the roughness of the bone."""
-
+SLACK_MM: Final = 2.2  # An outline may change this much on its own
+MIN_THICKNESS_MM: Final = 4.0  # Outgrowths thinner than this are the roughness of the bone
 MIN_VOLUME_MM3: Final = 80.0
-
-CORTEX_RATIO: Final = 1.3
-"""The cortex is at least this much denser than the surface of mineral laid on it."""
-
-MAX_SHAFT_MM: Final = 48.0
-"""Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft."""
-
-MIN_SOLIDITY: Final = 0.82
-"""Shafts are convex in section."""
-
-MIN_CORTEX_HU: Final = 550.0
-"""Shafts have a dense rim."""
-
+CORTEX_RATIO: Final = 1.3  # The cortex is at least this much denser than the surface of mineral laid on it
+MAX_SHAFT_MM: Final = 48.0  # Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft
+MIN_SOLIDITY: Final = 0.82  # Shafts are convex in section
+MIN_CORTEX_HU: Final = 550.0  # Shafts have a dense rim
 MAX_AREA_CHANGE: Final = 1.7
 
 
@@ -56,12 +38,12 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
     """Voxels of outgrowths of long-bone shafts, an array of shape ``(n, 3)`` each; `skeleton` is true for bones."""
     if not skeleton.any():
         return []
-    boxes = components.box[skeleton]
-    low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
+    members = np.flatnonzero(skeleton)
+    low, high = components.around(members, np.zeros(3, dtype=np.int64))
+    box = box_of(low, high)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
-    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     thin = tuple(slice(None, None, int(n)) for n in step)
-    bones = paint(components, np.flatnonzero(skeleton), box)
+    bones = paint(components, members, box)
     outlines, density = ~outside_planes(bones[thin]), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     found: list[Ints] = []
@@ -73,7 +55,7 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
         if not _lies_on_cortex(labels[planes] == i, outlines[planes], density[planes]):
             continue
         start = np.array([s.start for s in place]) * step
-        region = part.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
+        region = enlarged(part, step)
         inside = bones[tuple(slice(a, a + n) for a, n in zip(start.tolist(), region.shape, strict=True))]
         index = np.argwhere(inside & region[tuple(slice(n) for n in inside.shape)]) + start + low
         if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:

@@ -12,57 +12,31 @@ from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
 from calcreport.anatomy.cavities import PAIR_RATIO, Trunk
 from calcreport.anatomy.morphology import outside_planes
 
-MIN_BONE_MM2: Final = 70.0
-"""A fibula's section; smaller pieces are not counted."""
-
-MIN_LIMB_MM2: Final = 800.0
-"""A wrist's section."""
-
+MIN_BONE_MM2: Final = 70.0  # A fibula's section; smaller pieces are not counted
+MIN_LIMB_MM2: Final = 800.0  # A wrist's section
 FEMUR_MM2: Final = (430.0, 1_100.0)
 HUMERUS_MM2: Final = (200.0, 400.0)
 """Sections of the shafts with their marrow: 24-36 mm and 16-22 mm across."""
-
 MIN_TIBIA_MM2: Final = 300.0
 MIN_LEG_RATIO: Final = 2.2
 """Section of a tibia, and of tibia over fibula."""
-
-MAX_FOREARM: Final = (350.0, 2.0)
-"""Largest section of radius or ulna, and of one over the other."""
-
-JOINT_MM: Final = 50.0
-"""Ends of femur, tibia, humerus are at least this broad; shafts are not."""
-
-SHAFT_RATIO: Final = 4.0
-"""A bone this much larger than the next stands alone."""
-
-MIN_APART_MM: Final = 80.0
-"""Distance of the bones of two legs."""
-
+MAX_FOREARM: Final = (350.0, 2.0)  # Largest section of radius or ulna, and of one over the other
+JOINT_MM: Final = 50.0  # Ends of femur, tibia, humerus are at least this broad; shafts are not
+SHAFT_RATIO: Final = 4.0  # A bone this much larger than the next stands alone
+MIN_APART_MM: Final = 80.0  # Distance of the bones of two legs
 MIN_RUN_MM: Final = 30.0
 MIN_JOINT_MM: Final = 9.0
 """A shaft is believed over the first length, a joint over the second."""
-
-SHIN_MM: Final = (18.0, 60.0)
-"""Distance of tibia and fibula; the hip bone lies farther from the femur."""
-
-MIN_ROUNDNESS: Final = 0.42
-"""Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less."""
-
-MIN_THIGH_MM2: Final = 6_000.0
-"""Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less."""
-
+SHIN_MM: Final = (18.0, 60.0)  # Distance of tibia and fibula; the hip bone lies farther from the femur
+MIN_ROUNDNESS: Final = 0.42  # Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less
+MIN_THIGH_MM2: Final = 6_000.0  # Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less
 MAX_ARM_MM2: Final = 13_000.0
 """Section of an upper arm; a thigh that the picture cuts may be as small, and is not named."""
-
-REACH_MM: Final = 110.0
-"""A joint reaches this far beyond the end of the shaft that names it."""
-
+REACH_MM: Final = 110.0  # A joint reaches this far beyond the end of the shaft that names it
 MIN_ASIDE: Final = 0.4
 MIN_VOTES: Final = 0.8
 """Share of the distance of two bones that lies across the patient, and share of levels that agree, to tell a side."""
-
-MIN_HIP_MM: Final = 12.0
-"""The shaft of the femur lies this far to the side of the bones of hip and pelvis."""
+MIN_HIP_MM: Final = 12.0  # The shaft of the femur lies this far to the side of the bones of hip and pelvis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,9 +16,7 @@ from calcreport.anatomy.morphology import dilate
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import IncidentalKind
 
-SKELETON: Final = frozenset({StructureKind.BONE, StructureKind.CARTILAGE})
-"""Mineral mostly in these is skeleton."""
-
+SKELETON: Final = frozenset({StructureKind.BONE, StructureKind.CARTILAGE})  # Mineral mostly in these is skeleton
 INSIDES: Final = frozenset(
     {
         StructureKind.VESSEL, StructureKind.HEART, StructureKind.ORGAN, StructureKind.GUT, StructureKind.AIRWAY,
@@ -26,14 +24,10 @@ INSIDES: Final = frozenset(
     }
 )  # fmt: skip
 """Mineral in or on these is incidental."""
-
-MOSTLY: Final = 0.5
-"""A component belongs to the kind of structure that holds this share of its own voxels …"""
-
+MOSTLY: Final = 0.5  # A component belongs to the kind of structure that holds this share of its own voxels …
 BESIDE: Final = 1 / 3
 """… or, of the insides of the body, this share of it and of what lies within `REACH_PIXELS`: a plaque in the wall lies
 half outside the lumen that is labelled."""
-
 REACH_PIXELS: Final = 2
 
 

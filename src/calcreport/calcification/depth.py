@@ -17,6 +17,7 @@ from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body, Envelope
 from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.components import box_of
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
@@ -26,24 +27,13 @@ from calcreport.model.report import Depth, DepthClass
 
 SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
-
-THIN_MM: Final = 8.0
-"""Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin."""
-
-JUXTACORTICAL_GAP_MM: Final = 3.0
-"""Mineral this close to bone, voxel centre to voxel centre, is juxtacortical."""
-
-ABUT_MM: Final = 2.0
-"""No fat plane can be claimed where the fascia is nearer than this."""
-
+THIN_MM: Final = 8.0  # Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin
+JUXTACORTICAL_GAP_MM: Final = 3.0  # Mineral this close to bone, voxel centre to voxel centre, is juxtacortical
+ABUT_MM: Final = 2.0  # No fat plane can be claimed where the fascia is nearer than this
 CROSS_SHARE: Final = (0.12, 0.88)
 """A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
-
-AROUND_BLOCKS: Final = 2
-"""Surroundings of a lesion that tell whether it lies among muscles, in blocks."""
-
-FILTER_REACH: Final = 4
-"""The envelope's border is smoothed over no more blocks than this."""
+AROUND_BLOCKS: Final = 2  # Surroundings of a lesion that tell whether it lies among muscles, in blocks
+FILTER_REACH: Final = 4  # The envelope's border is smoothed over no more blocks than this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +47,7 @@ class Layers:
     """Coarse grid, body and muscle envelope on it."""
     skin: Skin
     fascia: KDTree | None
-    """Points on the surface of the envelope, LPS mm."""
+    """Points on the surface of the envelope, LPS mm; ``None`` where it is not seen, or not reliable."""
 
 
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
@@ -69,7 +59,7 @@ def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
     fascia[:, 0] = border[:, 0] * coarse.step[0]
     return Layers(
         volume=volume, coarse=coarse, body=body, envelope=envelope, skin=skin,
-        fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) else None,
+        fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) and envelope.is_reliable else None,
     )  # fmt: skip
 
 
@@ -79,28 +69,22 @@ def _border(mask: Mask) -> Floats:
     if not sides[0].size:
         return np.zeros((0, 3))
     # Beyond the reach of the filter all is as it was.
-    low = np.array([max(0, int(side[0]) - FILTER_REACH) for side in sides])
-    box = tuple(slice(int(a), int(side[-1]) + FILTER_REACH + 1) for a, side in zip(low, sides, strict=True))
+    low = np.array([max(0, side[0] - FILTER_REACH) for side in sides])
+    box = box_of(low, np.array([side[-1] + FILTER_REACH + 1 for side in sides]))
     smooth = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma=(0.5, 0.8, 0.8))
-    points, _ = crossings(smooth - 0.5)
-    points += low
-    return points
+    return crossings(smooth - 0.5)[0] + low
 
 
 def fascia_distance(layers: Layers, points_mm: Floats) -> Segment | None:
     """Shortest line from surface points (LPS mm) to the investing fascia, ``None`` where it is not seen."""
-    if not layers.envelope.is_reliable or layers.fascia is None:
-        return None
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
-    return shortest_line(sample, layers.fascia, np.inf)
+    return None if layers.fascia is None else shortest_line(sample, layers.fascia, np.inf)
 
 
 def typical_fascia_distance(layers: Layers, voxels: Ints) -> float | None:
     """Median distance of voxels to the investing fascia, mm: small only where mineral lies along it."""
-    if not layers.envelope.is_reliable or layers.fascia is None:
-        return None
     sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
-    return float(np.median(layers.fascia.query(sample)[0]))
+    return None if layers.fascia is None else float(np.median(layers.fascia.query(sample)[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +129,7 @@ def _layer(layers: Layers, voxels: Ints, distances: Distances, *, is_mass: bool)
     """Layer, and why."""
     blocks = layers.coarse.of_fine(voxels)
     share = float(layers.envelope.mask[tuple(blocks.T)].mean())
-    is_seen = layers.envelope.is_reliable and distances.to_fascia is not None
+    is_seen = distances.to_fascia is not None
     is_deep = share > CROSS_SHARE[0] or (is_mass and _holds_subfascial(layers, blocks))
     if distances.to_skin is not None and distances.to_skin.length_mm < SKIN_THICKNESS_MM:
         is_thin = float(np.linalg.norm(np.ptp(layers.volume.geometry.lps_mm(voxels), axis=0))) <= THIN_MM
@@ -194,32 +178,15 @@ def _lies_among_muscles(layers: Layers, blocks: Ints) -> bool:
     return bool(around.any()) and float(layers.envelope.mask[around].mean()) > 0.5
 
 
-MARGIN_MM: Final = 15.0
-"""How far around a deposit its lump is looked at."""
-
-SMOOTH_MM: Final = 24.0
-"""The fascia of a limb or trunk bends with at least this radius; a lump on it bends more."""
-
-MIN_SHARE: Final = 0.12
-"""Deposits with less of their volume in the envelope are superficial already."""
-
-MIN_OUTSIDE: Final = 0.8
-"""A lump's deposit lies in the bulge, not in the smooth envelope."""
-
-MAX_LOSS: Final = 0.4
-"""Where smoothing takes more than this of the envelope, the part is too slim for the question."""
-
-MAX_WITHIN: Final = 0.35
-"""A lump parted from the muscles lies beyond the smooth envelope by most of its volume."""
-
-NECK_MM: Final = 2.0
-"""Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick."""
-
-NOISE_WINDOW_MM: Final = 2.0
-"""The noise is averaged over this width; planes of fat are about as thick."""
-
-LARGEST: Final = 60
-"""Deposits looked at, largest first: many specks are not lumps."""
+MARGIN_MM: Final = 15.0  # How far around a deposit its lump is looked at
+SMOOTH_MM: Final = 24.0  # The fascia of a limb or trunk bends with at least this radius; a lump on it bends more
+MIN_SHARE: Final = 0.12  # Deposits with less of their volume in the envelope are superficial already
+MIN_OUTSIDE: Final = 0.8  # A lump's deposit lies in the bulge, not in the smooth envelope
+MAX_LOSS: Final = 0.4  # Where smoothing takes more than this of the envelope, the part is too slim for the question
+MAX_WITHIN: Final = 0.35  # A lump parted from the muscles lies beyond the smooth envelope by most of its volume
+NECK_MM: Final = 2.0  # Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick
+NOISE_WINDOW_MM: Final = 2.0  # The noise is averaged over this width; planes of fat are about as thick
+LARGEST: Final = 60  # Deposits looked at, largest first: many specks are not lumps
 
 
 def without_lumps(envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[Ints]) -> Envelope:
@@ -257,7 +224,7 @@ def _lump_around(volume: CtVolume, coarse: CoarseVolume, voxels: Ints, smooth: M
     high = np.minimum(voxels.max(0) + 1 + margin, np.array(volume.hu.shape))
     # The smooth envelope is known in the deposit's own slices.
     low[0], high[0] = voxels[:, 0].min(), voxels[:, 0].max() + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = box_of(low, high)
     width = [1, *(max(1, round(NOISE_WINDOW_MM / s)) for s in spacing[1:])]
     soft = ndimage.uniform_filter(volume.hu[box].astype(np.float32), size=width, mode="nearest") > FAT_HU
     own = np.zeros(soft.shape, dtype=np.bool_)
@@ -269,10 +236,8 @@ def _lump_around(volume: CtVolume, coarse: CoarseVolume, voxels: Ints, smooth: M
     if held.size < 2:
         return None
     core = cores == int(held.argmax())
-    index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), -1)
-    block = coarse.of_fine(index)
-    plane = np.clip(block[..., 0] - first, 0, len(smooth) - 1)
-    if smooth[plane, block[..., 1], block[..., 2]][core].mean() > MAX_WITHIN:
+    block = coarse.of_fine(np.argwhere(core) + low)
+    if smooth[tuple((block - [first, 0, 0]).T)].mean() > MAX_WITHIN:
         return None
     grown = np.stack([ndimage.distance_transform_edt(~p, sampling=spacing[1:]) <= NECK_MM for p in core]) & soft
-    return np.unique(block[grown | own], axis=0)
+    return np.unique(coarse.of_fine(np.argwhere(grown | own) + low), axis=0)

@@ -34,17 +34,12 @@ from calcreport.model.report import Excluded, ExclusionReason
 
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
-
-DOUBTFUL_BONE_MM3: Final = 10_000.0
-"""A bone seen in part that is smaller than this is not told from an ossified lesion."""
-
+DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this is not told from an ossified lesion
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
-
 CHIP_SHARE: Final = (0.25, 0.9)
 """Above `BONE_HU` a chip of cortex lies in the map of bones by the first share (at the side of the picture its outer
 blocks are half air) and within the reach of their edge by the second."""
-
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
 

@@ -23,16 +23,9 @@ TAIL_NOISE: Final = 3.75
 MAX_TAIL: Final = 0.1
 """A tail of noise reaches less than this share of the deposit's contrast, or this many noise deviations, and holds no
 more than this share of its voxels."""
-
-PLATEAU_REACH_MM: Final = 2.0
-"""The plateau of an edge is the greatest density within this distance."""
-
-SMOOTHING_RATIO: Final = 0.08
-"""Noise above this share of the contrast is smoothed before edges are sought …"""
-
-SMOOTHED_NOISE: Final = 0.5
-"""… which leaves about this share of it (noise of neighbouring pixels is correlated)."""
-
+PLATEAU_REACH_MM: Final = 2.0  # The plateau of an edge is the greatest density within this distance
+SMOOTHING_RATIO: Final = 0.08  # Noise above this share of the contrast is smoothed before edges are sought …
+SMOOTHED_NOISE: Final = 0.5  # … which leaves about this share of it (noise of neighbouring pixels is correlated)
 NOISE_FLOOR: Final = 3.5
 """Noise deviations above the background below which nothing counts as mineral, whatever its own plateau."""
 
@@ -142,9 +135,7 @@ def _ball_widths() -> tuple[Floats, Floats]:
     return widths, diameters
 
 
-MAX_SHRINKAGE: Final = 0.12
-"""Share of a width given back at most for the rounding of its ends."""
-
+MAX_SHRINKAGE: Final = 0.12  # Share of a width given back at most for the rounding of its ends
 FWHM_PER_SIGMA: Final = 2.3548
 
 

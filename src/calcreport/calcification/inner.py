@@ -10,6 +10,7 @@ import numpy as np
 
 from calcreport.anatomy.arrays import Ints
 from calcreport.anatomy.body_map import Cavity
+from calcreport.anatomy.components import box_of
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.structures import INSIDES, SKELETON, structure_of
 from calcreport.calcification.detect import Detection
@@ -25,22 +26,13 @@ from calcreport.model.terms import ExclusionReason, Laterality
 MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
 enhanced organs and sharp kernels that the limit does not clear reach hundreds."""
-
-MAX_GAS_SHARE: Final = 0.1
-"""More enclosed gas than this around mineral is lung."""
-
+MAX_GAS_SHARE: Final = 0.1  # More enclosed gas than this around mineral is lung
 MIN_BOWEL_GAS: Final = 0.02
 MAX_STONE_MM3: Final = 10_000.0
 """In the belly what has gas around it, or is larger than a stone of 27 mm, is content of the bowel."""
-
-WALL_MM: Final = 3.0
-"""A plaque lies in the wall, this close to the lumen."""
-
+WALL_MM: Final = 3.0  # A plaque lies in the wall, this close to the lumen
 MIN_ON_LUMEN: Final = 0.3
-
-_CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5
-"""From the centre of a voxel to its corners, in voxels."""
-
+_CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5  # From the centre of a voxel to its corners, in voxels
 _NAMES: Final = {
     Cavity.THORAX: "chest",
     Cavity.ABDOMEN: "abdomen",
@@ -48,7 +40,6 @@ _NAMES: Final = {
     Cavity.SKULL: "head",
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
-
 WHICH_IS_FELT: Final = (
     "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
     "a contour of the mass tells what belongs to it."
@@ -164,8 +155,8 @@ def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:
     block = grid.of_fine(scene.components.indices(focus.component))
     margin = np.array([1, grid.steps(WALL_MM), grid.steps(WALL_MM)])
     low = np.maximum(block.min(axis=0) - margin, 0)
-    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, block.max(axis=0) + margin + 1, strict=True))
-    lumen = dilate(scene.bones.lumen[i, j, k], "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
+    near = scene.bones.lumen[box_of(low, block.max(axis=0) + margin + 1)]
+    lumen = dilate(near, "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
     return float(lumen[tuple((block - low).T)].mean()) >= MIN_ON_LUMEN
 
 

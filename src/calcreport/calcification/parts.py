@@ -11,17 +11,10 @@ from scipy.spatial import ConvexHull, QhullError
 
 from calcreport.anatomy.arrays import Floats, Ints, Mask, Spacing
 
-SMALLEST_VOXELS: Final = 3
-"""Smaller parts are left out, unless there are no others."""
-
-SUBSTANTIAL_SHARE: Final = 0.02
-"""A deposit counts among the foci from this share of the largest one's volume on."""
-
-ELONGATED: Final = 1.6
-"""Ratio of longest to middle extent from which a part has an axis."""
-
-ALONG_DEGREES: Final = 30.0
-"""An axis this close to the scan axis runs along it."""
+SMALLEST_VOXELS: Final = 3  # Smaller parts are left out, unless there are no others
+SUBSTANTIAL_SHARE: Final = 0.02  # A deposit counts among the foci from this share of the largest one's volume on
+ELONGATED: Final = 1.6  # Ratio of longest to middle extent from which a part has an axis
+ALONG_DEGREES: Final = 30.0  # An axis this close to the scan axis runs along it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

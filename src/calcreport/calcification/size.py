@@ -16,38 +16,24 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Point, Size
 
-IN_PLANE_BLUR_PIXELS: Final = 1.3
-"""Point spread within the slice, FWHM in pixels, where nothing better is known …"""
-
-MIN_IN_PLANE_BLUR_MM: Final = 0.8
-"""… but no scanner resolves less than this, FWHM in mm."""
-
-MAX_HULL_POINTS: Final = 3_000
-"""Diameters are searched among at most this many hull vertices."""
-
-
-MAX_DIRECTIONS: Final = 400
-"""Corners of a drawn outline between which directions are weighed against the longest one."""
-
+IN_PLANE_BLUR_PIXELS: Final = 1.3  # Point spread within the slice, FWHM in pixels, where nothing better is known …
+MIN_IN_PLANE_BLUR_MM: Final = 0.8  # … but no scanner resolves less than this, FWHM in mm
+MAX_HULL_POINTS: Final = 3_000  # Diameters are searched among at most this many hull vertices
+MAX_DIRECTIONS: Final = 400  # Corners of a drawn outline between which directions are weighed against the longest one
 THIN_SHARE: Final = 0.1
 """A deposit that fills less than this of the ball on its longest diameter (sheet, track, scattered foci) ends in an
 edge, a corner or one small focus …"""
-
 THIN_END: Final = 0.8
 """… which blur across the diameter draws in by its variance over the radius of the end. That radius is below the
 voxels: 95 % of the shortening, of both ends together, is less than this share of the blur's FWHM (docs/accuracy.md)."""
-
 END_ERROR: Final = 0.8
 VOXEL_ERROR: Final = 0.85
 """Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
 tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
-
 BETWEEN_PLANES: Final = 0.45
 """Of the square of the step from plane to plane over the height drawn: how much shorter than the lesion its largest
 section may be. A round end loses twice the square of the offset over the height; 95 % are less than 0.475 steps off."""
-
-IMAGED_REACH: Final = 0.51
-"""How far a point of the volume lies outside the outermost voxel centres at most, in voxels."""
+IMAGED_REACH: Final = 0.51  # How far a point of the volume lies outside the outermost voxel centres at most, in voxels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

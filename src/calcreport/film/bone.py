@@ -16,6 +16,7 @@ from calcreport.film.reduced import (
     Floats,
     Mask,
     ReducedFilm,
+    chosen,
     enlarge_mask,
     grown,
     open_square,
@@ -111,11 +112,8 @@ def _find(reduced: ReducedFilm, exposure: Exposure) -> Bones:
 def _rising(risen: Floats, lifted: Floats, dense: Mask) -> Mask:
     """Dense parts that rise from the film itself, and not only from the curve taken off it."""
     labels, count = ndimage.label(dense, structure=EIGHT)
-    heights = (np.bincount(labels[dense], weights=values[dense], minlength=count + 1) for values in (risen, lifted))
-    own, all_of_it = heights
-    kept = own > _RISE_SHARE * all_of_it
-    kept[0] = False
-    return np.asarray(kept[labels])
+    own, whole = (np.bincount(labels[dense], weights=one[dense], minlength=count + 1) for one in (risen, lifted))
+    return chosen(labels, own > _RISE_SHARE * whole)
 
 
 def _skeleton_of(reduced: ReducedFilm, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
@@ -134,12 +132,11 @@ def _skeleton_of(reduced: ReducedFilm, exposure: Exposure, dense: Mask, cores: M
     is_bone = candidates & leaves
     reach = reduced.pixels(_JOINT_MM)
     outline = dense & ~shrunk(dense, 1)
+    lengths = np.bincount(labels[outline], minlength=count + 1)
     while True:
         near = ndimage.maximum_filter(is_bone[labels], size=2 * reach + 1)
-        joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * np.bincount(
-            labels[outline], minlength=count + 1
-        )
-        more = is_bone | (joined & candidates)
+        is_joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * lengths
+        more = is_bone | (is_joined & candidates)
         if (more == is_bone).all():
             return np.asarray(is_bone[labels])
         is_bone = more
@@ -179,9 +176,7 @@ def _embraced(added: Mask, seeded: Mask) -> Mask:
     outline = added & ~shrunk(added, 1, is_set_beyond=True)
     lengths = np.bincount(labels[outline], minlength=count + 1)
     shared = np.bincount(labels[outline & grown(seeded, 1)], minlength=count + 1)
-    kept = shared > _EMBRACE * np.maximum(lengths, 1)
-    kept[0] = False
-    return np.asarray(kept[labels])
+    return chosen(labels, shared > _EMBRACE * np.maximum(lengths, 1))
 
 
 def _without_bumps(reduced: ReducedFilm, whole: Mask) -> Mask:
@@ -209,16 +204,9 @@ def _fill(reduced: ReducedFilm, mask: Mask) -> Mask:
     """Mask with its holes filled, and gaps of marrow that the end of the film leaves open."""
     padded = np.pad(mask, 1, mode="edge")
     for edge in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
-        _bridge(edge, reduced.pixels(2 * _SHAFT_MM))
+        for low, high in pairwise(np.flatnonzero(edge)):
+            edge[low:high] |= high - low <= reduced.pixels(2 * _SHAFT_MM)
     return np.asarray(ndimage.binary_fill_holes(padded)[1:-1, 1:-1])
-
-
-def _bridge(edge: Mask, longest: int) -> None:
-    """Close gaps between bone along one end of the film, in place."""
-    found = np.flatnonzero(edge)
-    for low, high in pairwise(found):
-        if 1 < high - low <= longest:
-            edge[low:high] = True
 
 
 _LAYER_MM: Final = 2.0  # thickness of a layer beneath the skin

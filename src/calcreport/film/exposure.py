@@ -21,6 +21,7 @@ from calcreport.film.reduced import (
     ReducedFilm,
     Value,
     additive,
+    chosen,
     gradient_size,
     grown,
     parts_reaching,
@@ -76,12 +77,8 @@ class Exposure:
 
     def reduced(self, factor: int) -> Exposure:
         """The same parts on a plate with `factor` times as large pixels."""
-        return replace(
-            self,
-            is_exposed=reduce_mask(self.is_exposed, factor),
-            is_air=reduce_mask(self.is_air, factor),
-            is_body=reduce_mask(self.is_body, factor),
-        )
+        exposed, air, body = (reduce_mask(mask, factor) for mask in (self.is_exposed, self.is_air, self.is_body))
+        return replace(self, is_exposed=exposed, is_air=air, is_body=body)
 
 
 def continued(grey: Floats, exposed: Mask) -> Floats:
@@ -207,9 +204,8 @@ def _has_steep_edge(reduced: ReducedFilm, steepness: Floats, exposed: Mask, air:
     """Whether grey rises steeply where air ends: the skin, and not the thin end of something smooth."""
     beside = grown(air, reduced.pixels(1.5)) & exposed & ~air
     body = exposed & ~air & ~beside
-    if not beside.any() or not body.any():
-        return False
-    return bool(np.median(steepness[beside]) > _STEEP * np.median(steepness[body][::16]))
+    is_seen = beside.any() and body.any()
+    return bool(is_seen and np.median(steepness[beside]) > _STEEP * np.median(steepness[body][::16]))
 
 
 def _largest_parts(mask: Mask, reduced: ReducedFilm) -> Mask:
@@ -218,9 +214,8 @@ def _largest_parts(mask: Mask, reduced: ReducedFilm) -> Mask:
     if not count:
         return mask
     areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    least = max(0.1 * float(areas.max()), 400.0 / reduced.pixel_mm**2)
-    return np.asarray((areas >= min(least, float(areas.max())))[labels])
+    largest = float(areas[1:].max())
+    return chosen(labels, areas >= min(max(0.1 * largest, 400.0 / reduced.pixel_mm**2), largest))
 
 
 TURNED: Final = (
@@ -256,10 +251,10 @@ def settle_polarity(film: FilmImage) -> FilmImage | None:
     reduced = reduced.reduced(factor) if factor > 1 else reduced
     if not reduced.grey.size or not reduced.is_imaged.any():
         return film
-    if _has_air(_additive(film, reduced), least_air=0.0, least_rim=0.0):
+    if _has_air(replace(reduced, grey=additive(film, reduced.grey)), least_air=0.0, least_rim=0.0):
         return film
-    turned = replace(reduced, grey=reduced.grey.max() + reduced.grey.min() - reduced.grey)
-    if _has_air(_additive(film, turned), least_air=_TURNING_AIR, least_rim=_LEAST_RIM):
+    turned = additive(film, reduced.grey.max() + reduced.grey.min() - reduced.grey)
+    if _has_air(replace(reduced, grey=turned), least_air=_TURNING_AIR, least_rim=_LEAST_RIM):
         return replace(
             film,
             intensity=film.intensity.max() + film.intensity.min() - film.intensity,
@@ -269,31 +264,18 @@ def settle_polarity(film: FilmImage) -> FilmImage | None:
     return None if film.has_polarity_conflict else film
 
 
-def _additive(film: FilmImage, reduced: ReducedFilm) -> ReducedFilm:
-    if film.is_logarithmic is not False:
-        return reduced
-    image = replace(
-        film, intensity=reduced.grey, picture=np.zeros(reduced.grey.shape, np.uint8), is_imaged=reduced.is_imaged
-    )
-    return replace(reduced, grey=additive(image))
-
-
 def _has_air(reduced: ReducedFilm, *, least_air: float, least_rim: float) -> bool:
     """Whether the dark end of a plate is direct exposure beside a rounded body."""
     exposure = find_exposure(reduced)
     air, field = exposure.is_air, exposure.is_exposed
-    if not air.any() or air.sum() < least_air * field.sum():
-        return False
     rim = field & ~shrunk(field, 1)
-    if air[rim].mean() < least_rim:
+    if not air.any() or air.sum() < least_air * field.sum() or air[rim].mean() < least_rim:
         return False
     distance = ndimage.distance_transform_edt(~air) * reduced.pixel_mm
     rings = [field & ~air & (distance > near) & (distance <= far) for near, far in _RINGS_MM]
-    if not all(ring.any() for ring in rings):
-        return False
     low, level, high = np.percentile(reduced.grey[air], (10, 50, 90))
     way = float(np.median(reduced.grey[field & ~air]) - level)
-    if way <= 0:
+    if way <= 0 or not all(ring.any() for ring in rings):
         return False
     rises = [float(np.median(reduced.grey[ring]) - level) / way for ring in rings]
     return (

@@ -12,7 +12,7 @@ from scipy import ndimage
 from calcreport.film.bone import Bones
 from calcreport.film.foci import FilmFocus
 from calcreport.film.outline import Outline, diameters
-from calcreport.film.reduced import ReducedFilm, grown, within
+from calcreport.film.reduced import ReducedFilm, around, grown, within
 
 _LEAST_CONTRAST: Final = 2.6
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
@@ -138,15 +138,12 @@ def _is_bone_margin(reduced: ReducedFilm, bones: Bones, focus: FilmFocus, longes
     """Whether a band runs along a bone: what the beam's scatter and the blur of a cortex leave beside it."""
     if longest < _BAND_MM or longest < _BAND_RATIO * across:
         return False
-    if (
-        longest > _LINE_RATIO * across
-        and focus.bone_contact > _LINE_AT_BONE
-        and focus.contrast > _LINE_SHARE * bones.contrast
-    ):
+    is_line = longest > _LINE_RATIO * across
+    if is_line and focus.bone_contact > _LINE_AT_BONE and focus.contrast > _LINE_SHARE * bones.contrast:
         return True
-    share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
+    share = _LINE_CONTACT if is_line else _BAND_CONTACT
     reach = reduced.pixels(_NEAR_BONE_MM)
-    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    window = around(focus.box, reach)
     near = grown(bones.is_bone[window], reach)[within(focus.box, window)]
     return bool(near[focus.mask].mean() > share)
 
@@ -170,9 +167,7 @@ def _sesamoid(
         and across <= _PATELLA_ACROSS_MM
         and 1.2 < longest / across < 4
     )
-    if not (is_fabella or is_patella):
-        return None
-    if not _is_beside_condyle(reduced, bones, focus):
+    if not (is_fabella or is_patella) or not _is_beside_condyle(reduced, bones, focus):
         return None
     return FocusKind.FABELLA if is_fabella else FocusKind.PATELLA
 
@@ -180,7 +175,7 @@ def _sesamoid(
 def _is_beside_condyle(reduced: ReducedFilm, bones: Bones, focus: FilmFocus) -> bool:
     """Whether bone as wide as the condyles of a femur, and no shaft, lies within reach of a sesamoid."""
     reach, half = reduced.pixels(_SESAMOID_REACH_MM), reduced.pixels(_CONDYLE_MM)
-    window = tuple(slice(max(0, s.start - reach - 2 * half), s.stop + reach + 2 * half) for s in focus.box)
+    window = around(focus.box, reach + 2 * half)
     bone = bones.is_bone[window]
     depth = ndimage.distance_transform_edt(np.pad(bone, 1))[1:-1, 1:-1]
     if not (depth >= half).any():

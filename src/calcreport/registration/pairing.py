@@ -20,22 +20,12 @@ from calcreport.registration.rigid import Place, Registration
 MOST_RESIDUAL_MM: Final = 3.0
 """A place that may be further off is not compared: pairs on real series fit to 2.1 mm at most (docs/accuracy.md), and a
 place that was 14 mm off had a residual of 4.4 mm (tests/unit/registration)."""
-
-LEAST_SHARE: Final = 0.5
-"""One lesion holds at least this share of the other, where they are the same."""
-
-REACH_MM: Final = 1.0
-"""Beside the residual and half a voxel of each study: the edge of a deposit on another scanner."""
-
-REUSED_MM: Final = 25.0
-"""Within this of a place that was registered well, its transform holds."""
-
+LEAST_SHARE: Final = 0.5  # One lesion holds at least this share of the other, where they are the same
+REACH_MM: Final = 1.0  # Beside the residual and half a voxel of each study: the edge of a deposit on another scanner
+REUSED_MM: Final = 25.0  # Within this of a place that was registered well, its transform holds
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
-
-LEAST_SLICES: Final = 1.5
-"""A lesion that is shorter than so many slices of the other study can be missed there."""
-
+LEAST_SLICES: Final = 1.5  # A lesion that is shorter than so many slices of the other study can be missed there
 _MOST_POINTS: Final = 3_000
 _FAR: Final = 1e6
 

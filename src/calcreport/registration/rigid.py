@@ -16,44 +16,26 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from scipy import ndimage
 
-from calcreport.anatomy.arrays import Floats
-from calcreport.model.image import CtVolume
+from calcreport.anatomy.arrays import Floats, Hu
+from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
 
-COARSE_MM: Final = 8.0
-"""Grid of the search over all shifts."""
-
+COARSE_MM: Final = 8.0  # Grid of the search over all shifts
 TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
 """About the three axes, tried until one is alike: half of what two positions on a table differ by is left to the
 optimiser."""
-
-ALIKE: Final = 0.9
-"""Correlation of the whole that needs no further turn."""
-
-NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
-"""Radius of each neighbourhood and its grid, mm."""
-
-AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
-"""Further ones, while the last two disagree by more than `SETTLED_MM`."""
-
+ALIKE: Final = 0.9  # Correlation of the whole that needs no further turn
+NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood and its grid, mm
+AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2  # Further ones, while the last two disagree by more than `SETTLED_MM`
 SETTLED_MM: Final = 1.0
-
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 """The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
 muscle without seams, it stays where it began."""
-
-AS_ALIKE: Final = 0.005
-"""Of the correlation: what ends beside and is no less alike by this may be the place as well."""
-
-BONE_HU: Final = 220.0
-"""Surfaces of what is denser are held against each other."""
-
-LEAST_SHARE: Final = 0.3
-"""Of the greatest overlap of both bodies, for a shift to count: less is alike by chance."""
-
+AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
+BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
+LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
-
 THREADS: Final = 2
 
 Transform = sitk.Euler3DTransform
@@ -281,3 +263,20 @@ def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transfo
         for surface, other in (surfaces, surfaces[::-1])
     ]
     return max(float(np.mean(one)) for one in away)
+
+
+_ROWS_AT_ONCE: Final = 64
+
+
+def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:
+    """HU of the earlier volume where the slice of the present one lies; air where it shows nothing."""
+    _, rows, columns = now.hu.shape
+    plane = np.full((rows, columns), LOWEST_HU, dtype=np.int16)
+    for row in range(0, rows, _ROWS_AT_ONCE):
+        height = min(_ROWS_AT_ONCE, rows - row)
+        j, k = np.mgrid[row : row + height, 0:columns]
+        index = np.stack([np.full(j.size, key_slice), j.ravel(), k.ravel()], axis=1)
+        there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
+        part = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
+        plane[row : row + height] = part.reshape(height, columns)
+    return np.maximum(plane, np.int16(LOWEST_HU))

@@ -80,7 +80,7 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
 def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings) -> LaidOver | None:
     """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again."""
     from calcreport.registration.pairing import Pairing
-    from calcreport.registration.slices import earlier_slice
+    from calcreport.registration.rigid import earlier_slice
 
     if not isinstance(evidence.findings, CtFindings) or images.report.study.modality != "CT":
         return None

@@ -20,16 +20,12 @@ from calcreport.resources import packaged_text
 
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
-
-BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]
-"""Where injection granulomas lie."""
-
+BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
 OVER: Final = {DepthClass.SUBCUTANEOUS: 1.0, DepthClass.CUTANEOUS: 1.0, DepthClass.ABUTS_FASCIA: 1.0,
                DepthClass.CROSSES_FASCIA: 0.7}  # fmt: skip
 """How far a deposit lies beneath, and over, the fascia, by its depth class."""
-
 LESION_PIXELS: Final = (4.0, 8.0)
 CENTRE_PIXELS: Final = (1.0, 3.0)
 WALL_PIXELS: Final = (0.8, 2.0)
@@ -70,10 +66,7 @@ DERIVED: Final = frozenset({
     "superficial_foci", "trunk", "buttock",
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
-
-
-FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}
-"""Values a row may name."""
+FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name
 
 
 def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
@@ -92,36 +85,23 @@ def _table(site: str) -> PatternTable:
 MIN_SCORE: Final = 0.2
 MIN_SEEN: Final = 0.45
 """Below this grade no pattern is claimed, nor one of which less than this share of what it rests on is resolved."""
-
 HIGH_SCORE: Final = 0.75
 HIGH_LEAD: Final = 0.4
 MODERATE_SCORE: Final = 0.5
 MODERATE_LEAD: Final = 0.25
 """Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
-
 HIGH_SEEN: Final = 0.85
 MODERATE_SEEN: Final = 0.5
 """Share of what a pattern rests on that must be resolved to be read with high or moderate confidence."""
-
-RIM_SLICE_MM: Final = 3.0
-"""From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)."""
-
-ALONG_FASCIA_MM: Final = 4.0
-"""Sheets this close to the investing fascia lie along it."""
-
+RIM_SLICE_MM: Final = 3.0  # From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)
+ALONG_FASCIA_MM: Final = 4.0  # Sheets this close to the investing fascia lie along it
 FAR_FROM_FASCIA_MM: Final = 15.0
 """Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
-
-CLEFT_MM: Final = 2.5
-"""Mineral farther from the cortex than this has soft tissue in between."""
-
+CLEFT_MM: Final = 2.5  # Mineral farther from the cortex than this has soft tissue in between
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
 where the table says that the pattern is never sure (proposal)."""
-
-RIM_LEVEL: Final = 0.6
-"""A rim's centre stands out of the tissue around by less than this share of the rim (proposal)."""
-
+RIM_LEVEL: Final = 0.6  # A rim's centre stands out of the tissue around by less than this share of the rim (proposal)
 COMPLETE: Final = 0.97
 """A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
 
