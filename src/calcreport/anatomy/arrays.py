@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_]  # true or false
 Hu = NDArray[np.int16]  # values of voxels or blocks, HU
 Ints = NDArray[np.int64]  # voxel indices, counts
 Floats = NDArray[np.float64]  # positions, lengths, shares

@@ -30,11 +30,9 @@ bowel and airway lie farther from any opening."""
 MIN_ROOM_MM2: Final = 1_500.0
 """Air that is nowhere broader than this in a slice, and apart from the rest, may be bowel cut by the picture: a rectum
 45 mm across."""
-MAX_PLATE_MM: Final = 45.0
-MIN_PLATE_ASPECT: Final = 3.5
-MAX_PLATE_INNER: Final = 0.55
-"""A plate is this low at most, this many times as broad, and this share of its blocks lies under its surface: a hand
-beside the body is narrower, a foot higher."""
+MAX_PLATE_MM: Final = 45.0  # a plate is this low at most: a foot is higher ...
+MIN_PLATE_ASPECT: Final = 3.5  # ... this many times as broad: a hand beside the body is narrower ...
+MAX_PLATE_INNER: Final = 0.55  # ... and this share of its blocks lies under its surface
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
 
@@ -95,7 +93,7 @@ def _is_reduced(labels: Labels, sizes: Ints, spacing_mm: Spacing) -> Mask:
 def _without_cut_gas(outside: Mask, spacing_mm: Spacing) -> Mask:
     """Drop small pockets of air at the side of the picture: bowel gas the picture cuts, or a corner of the room.
 
-    Which of the two cannot be told; as part of the body at its cut edge they stop a skin distance from being claimed.
+    Which of the two is not seen; as part of the body at its cut edge they stop a skin distance from being claimed.
     """
     labels, count = ndimage.label(outside)
     if count < 2:
@@ -126,10 +124,10 @@ MUSCLE_HU: Final = -29  # Block means above this are muscle, other soft tissue o
 CLOSING_BLOCKS: Final = 5
 """Gaps between muscles up to twice this many blocks (about 30 mm) belong to the envelope: fat in them is deep."""
 NECK_BLOCKS: Final = 2
-"""A bridge to the muscles no wider than twice this many blocks does not make a lump in the fat a muscle."""
+"""A bridge to the muscles no wider than twice this many blocks does not make a mass in the fat a muscle."""
 MIN_CORE_BLOCKS: Final = 60  # Smaller cores are crumbs of a muscle, not lumps
 MIN_CONTACT: Final = 0.4
-"""Muscles lie against each other; a part that touches the rest over less of its surface is a lump in the fat."""
+"""Muscles lie against each other; a part that touches the rest over less of its surface is a mass in the fat."""
 MIN_SHARE: Final = 0.15  # A soft-tissue part without bone counts as muscle only with this share of the largest part
 
 

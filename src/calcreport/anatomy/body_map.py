@@ -24,10 +24,10 @@ TRUNK_WORDS: Final = ("PELVIS", "HIP", "ABDOMEN", "CHEST", "THORAX", "NECK", "HE
 MIDLINE_MM: Final = 12.0  # Nearer to the midline of trunk or head than this no side is given
 SHOULDER_MM: Final = 80.0
 """Farther from the midline than this a level above the lungs shows a shoulder, nearer the neck."""
-BESIDE_LUNG_MM: Final = 35.0
-MAX_LUNG_SHARE: Final = 0.6
-"""A shoulder lies this far outside the lungs, where they fill no more than this share of the breadth."""
+BESIDE_LUNG_MM: Final = 35.0  # a shoulder lies this far outside the lungs ...
+MAX_LUNG_SHARE: Final = 0.6  # ... where they fill no more than this share of the breadth
 LIMB_MM: Final = 90.0  # Farther than this from the shaft of a limb seen alone its side is not claimed
+# Region of each cavity.
 _CAVITIES: Final = {
     Cavity.THORAX: "thorax", Cavity.ABDOMEN: "abdomen", Cavity.PELVIS: "pelvis", Cavity.SKULL: "head",
     Cavity.AIRWAY: "neck",

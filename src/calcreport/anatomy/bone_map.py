@@ -28,14 +28,12 @@ from calcreport.processes.threads import map_in_threads
 CAGE_MM2: Final = 15_000.0  # Bones outline a trunk where their hull in a slab has at least this area …
 SLAB_MM: Final = 24.0  # … over this length, which holds parts of several ribs at every side
 WALL_MM: Final = 16.0  # Ribs, their cartilage and clavicles lie this close to the hull
-CARTILAGE_HU: Final = 85
-CARTILAGE_DEVIATIONS: Final = 2.5
-MUSCLE_HU: Final = 55.0
-"""Cartilage is denser than muscle, by this much of the noise."""
+CARTILAGE_HU: Final = 85  # density of cartilage at least ...
+CARTILAGE_DEVIATIONS: Final = 2.5  # ... and noise deviations by which it is denser than muscle
+MUSCLE_HU: Final = 55.0  # density of muscle
 MAX_CARTILAGE_MM: Final = 24.0  # Thickness: what is thicker is liver or spleen
-MIN_CARTILAGE_MM3: Final = 400.0
-MIN_TOUCH: Final = 0.02
-"""Cartilage has this volume and meets bone with this share of it; muscle that noise lifts is in smaller bits."""
+MIN_CARTILAGE_MM3: Final = 400.0  # cartilage has this volume; muscle that noise lifts is in smaller bits ...
+MIN_TOUCH: Final = 0.02  # ... and meets bone with this share of it
 
 
 def slabs(grid: Grid) -> list[slice]:
@@ -97,15 +95,14 @@ CORE_DEPTH: Final = 0.7  # The core of a section lies deeper than this share of 
 RIM_RATIO: Final = 1.25
 """The rim of bone (85th percentile) is denser than its core (median) by this factor; contrast in bowel and lumps of
 mineral have a core as dense as their rim."""
-FLUID_HU: Final = (-10.0, 100.0)
+FLUID_HU: Final = (-10.0, 100.0)  # density of fluid, muscle and red marrow; see `FLUID_DEPTH_MM`
 FLUID_DEPTH_MM: Final = 7.0
 """A core this deep within these limits may be fluid or muscle in a shell of mineral as well as red marrow, unless the
 component runs through the scan; in ribs and small bones blur mixes marrow with the cortex."""
 METAL_HU: Final = 2_000.0  # A core denser than this is a nail in its bone
 MAX_CORTEX_HU: Final = 1_600  # Block means of cortex stay below; clasps and wires on the skin do not
-SAMPLED_SLICES: Final = 8
-SAMPLED_SECTIONS: Final = 6
-"""Slices of a component and, in each, its largest sections: bones repeat themselves."""
+SAMPLED_SLICES: Final = 8  # slices of a component that are looked at: bones repeat themselves ...
+SAMPLED_SECTIONS: Final = 6  # ... and its largest sections in each
 MIN_MARROW: Final = 0.55
 """Share of the area of the sections with a core fainter than their rim: 0.7 and more in bones, up to 0.45 in plates
 and shells of mineral."""
@@ -115,34 +112,26 @@ MIN_CLEAR: Final = 0.01
 and parenchyma are fainter."""
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
-TIP_SHARE: Final = 0.8
-MIN_TIP_MM3: Final = 1_000.0
-MIN_TIP_MARROW: Final = 0.35
-"""What grows towards the end of the scan up to this share is the tip of a bone that goes on; less of it shows marrow
-(a coccyx in a noisy scan 0.47)."""
+TIP_SHARE: Final = 0.8  # of its largest section up to which the tip of a bone grows towards the end of the scan
+MIN_TIP_MM3: Final = 1_000.0  # volume of such a tip
+MIN_TIP_MARROW: Final = 0.35  # less of it shows marrow (a coccyx in a noisy scan 0.47)
 MIN_THROUGH_MM: Final = 30.0  # In a shorter scan lesions run through as well as bones
 THROUGH_MM3: Final = 30_000.0
 """What both ends of the scan cut and is this large runs through it, however small its section is there."""
 MIN_LONG_MM: Final = 70.0  # A component with marrow this long is a bone even if it ends inside the scan
-MAX_WALL_PIECE_MM: Final = 18.0
+MAX_WALL_PIECE_MM: Final = 18.0  # thickness of ribs, costal arch, clavicles and blades in the wall of the trunk at most
+# from corner to corner of their box; lesions put into the wall, with or without marrow, reach 45 mm
 MIN_WALL_PIECE_MM: Final = 55.0
-"""Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first and as long as the
-second, from corner to corner of their box; lesions put into the wall with and without marrow reach 45 mm."""
-SCAPULA_MM: Final = 45.0
-MIN_BLADE_MM: Final = 35.0
-MIN_BLADE_MARROW: Final = 0.1
-"""A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
-marrow."""
-JOINT_MM: Final = 7.0
-CROWD_MM: Final = 30.0
-MIN_CROWD: Final = 4
-MIN_SMALL_BONE_MM3: Final = 500.0
-"""Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
-this near to each of them, which no limb does (a knee three). The last phalanx of a finger has this volume."""
+SCAPULA_MM: Final = 45.0  # a scapula lies this far outside the ribs at most ...
+MIN_BLADE_MM: Final = 35.0  # ... a plate of this extent in every direction ...
+MIN_BLADE_MARROW: Final = 0.1  # ... whose thick borders show marrow
+JOINT_MM: Final = 7.0  # the dense parts of two small bones are this far apart across a joint
+CROWD_MM: Final = 30.0  # how near each other the bones of a hand or foot lie
+MIN_CROWD: Final = 4  # so many a slice of hand or foot shows there, and no limb (a knee three)
+MIN_SMALL_BONE_MM3: Final = 500.0  # volume of the last phalanx of a finger
 PLAQUE_MM: Final = 3.0  # Plaques of a vessel's wall lie this close to its blood
-MIN_BODY_MM3: Final = 1_000_000.0
-MIN_BONE_SHARE: Final = 0.01
-"""Of a litre of body or more, bones take at least this share: 3 % in a thigh, a third of that where fat is thickest."""
+MIN_BODY_MM3: Final = 1_000_000.0  # of so much body or more ...
+MIN_BONE_SHARE: Final = 0.01  # ... bones take at least this: 3 % in a thigh, a third of that where fat is thickest
 MIN_UPRIGHT: Final = 0.7  # Rows of a picture that lean more than 45 degrees from front to back say nothing of the front
 MAX_HOLE_MM2: Final = 3_000.0
 """Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the

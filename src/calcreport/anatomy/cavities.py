@@ -46,17 +46,14 @@ TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 PARASPINAL_MM: Final = (20.0, 75.0)
 """Half the breadth of vertebra and of the muscles behind the transverse processes; their front falls back to the sides
 by 45 degrees, where kidneys lie before them."""
-PSOAS_HU: Final = (15, 90)
-PSOAS_MM: Final = (60.0, 30.0)
-"""Muscle beside a vertebral body: how far from the midline, and before the back of the body, it is taken for psoas."""
+PSOAS_HU: Final = (15, 90)  # muscle beside a vertebral body
+PSOAS_MM: Final = (60.0, 30.0)  # how far from the midline, and before the back of the body, it is taken for psoas
 WALL_MM: Final = 15.0  # Muscles of the abdominal wall and ribs with their muscles, where no better border is seen
 MIN_MUSCLE_MM2: Final = 150.0  # Smaller sections in the fat are vessels and septa, not muscles of the wall
-NECK_MM: Final = 150.0
-ABDOMEN_MM: Final = 300.0
-"""Most that lies between head and chest, and between lungs and pelvis where only one of the two is seen."""
-BROAD_MM: Final = 220.0
-MIN_BOWEL_GAS_MM2: Final = 300.0
-"""Without lungs or pelvis a belly is told by its breadth and this section of gas (20 mm across)."""
+NECK_MM: Final = 150.0  # most that lies between head and chest, where only one of the two is seen
+ABDOMEN_MM: Final = 300.0  # most that lies between lungs and pelvis, where only one of the two is seen
+BROAD_MM: Final = 220.0  # breadth of a belly without lungs or pelvis ...
+MIN_BOWEL_GAS_MM2: Final = 300.0  # ... and section of gas in it (20 mm across)
 LOW_LUNG_SHARE: Final = 0.4  # Below the domes lung fills less than this share of its hull
 ONE_SIDED: Final = 0.1  # Less than this share of lung beyond the spine: one lung alone is in the picture
 CAGE_MM: Final = 13.0  # From the pleura to the outer side of a rib or costal cartilage
@@ -64,39 +61,33 @@ RECTUS_MM: Final = (75.0, 6.0)  # Breadth to each side of the midline, and thick
 FAT_HU: Final = -30  # Halfway between fat and muscle
 GROIN_MM: Final = 40.0
 """Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
-RIB_HU: Final = 160
-MIN_RIB_MM2: Final = 150.0
-"""Block means of ribs in the wall lie above this, muscle does not; a level cuts this much of them at least."""
+RIB_HU: Final = 160  # block means of ribs in the wall lie above this, muscle does not
+MIN_RIB_MM2: Final = 150.0  # so much of them a level cuts at least
 COSTAL_MARGIN_MM: Final = 130.0  # Ribs and cartilages reach this far below the lowest lung
-MIN_RING_MM2: Final = 500.0
-MIN_RING_EXTENT_MM: Final = 42.0
-RING_WIDTH_MM: Final = (110.0, 330.0)
-WHOLE_RING_MM: Final = 170.0
-"""Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
-and breadth where sacrum and hip bones are one."""
+MIN_RING_MM2: Final = 500.0  # area of the section of a hip bone; ribs are smaller
+MIN_RING_EXTENT_MM: Final = 42.0  # its length; shafts are shorter
+RING_WIDTH_MM: Final = (110.0, 330.0)  # distance of the centres of both
+WHOLE_RING_MM: Final = 170.0  # breadth where sacrum and hip bones are one
 PAIR_RATIO: Final = 0.4
 """Two sections are a pair of hip bones or limbs when the smaller has at least this share of the larger."""
 MIN_MIRRORED: Final = 0.7  # Share of the bones of a level that has bone within 15 mm of its mirror image
 FLARE_MM: Final = (30.0, 75.0)
 """Above the hip joints no bone lies so far from the midline in front: before the wings lies belly, not groin."""
-MIN_WING_MM2: Final = 60.0
-CREST_MM: Final = 110.0
-"""Section of a wing near its crest, and how far the crests reach above the levels whose wings stand clear."""
+MIN_WING_MM2: Final = 60.0  # section of a wing near its crest
+CREST_MM: Final = 110.0  # how far the crests reach above the levels whose wings stand clear
 ILIACUS_MM: Final = (12.0, 36.0)
 """Muscle on the inner side of the hip bone: at least, and where it is seen to go on towards the psoas."""
-MIN_CRANIUM_MM2: Final = 2_500.0
-MIN_CRANIUM_MM: Final = 20.0
-MAX_CRANIUM_MM: Final = 190.0
-MAX_CRANIUM_FAT: Final = 0.06
-"""Section, length and breadth of a cranial cavity (a ring of ribs is broader), share of fat in it (brain has none)."""
+MIN_CRANIUM_MM2: Final = 2_500.0  # section of a cranial cavity ...
+MIN_CRANIUM_MM: Final = 20.0  # ... its length ...
+MAX_CRANIUM_MM: Final = 190.0  # ... its breadth (a ring of ribs is broader) ...
+MAX_CRANIUM_FAT: Final = 0.06  # ... and share of fat in it (brain has none)
 SINUS_MM: Final = 9.0  # Bony walls and septa around air of nose and sinuses
 OPEN_LEVELS_MM: Final = 48.0
 """Longest stretch along the patient over which a wall may be open: an orbit, a thin wall at the navel."""
 FACE_MM: Final = 75.0  # Nose and sinuses reach this far below the lowest closed section of the cranium
-AIRWAY_MM2: Final = (20.0, 900.0)
-MIN_AIRWAY_MM: Final = 24.0
-AIRWAY_MIDLINE_MM: Final = 30.0
-"""Section, length, and distance from the midline of the neck."""
+AIRWAY_MM2: Final = (20.0, 900.0)  # section of larynx and trachea ...
+MIN_AIRWAY_MM: Final = 24.0  # ... length ...
+AIRWAY_MIDLINE_MM: Final = 30.0  # ... and distance from the midline of the neck
 LARYNX_MM: Final = (60.0, 30.0, 12.0, 28.0)
 """From the last gas of the airway up to the hyoid; and from the middle of the airway to the front of the thyroid
 cartilage, to the back of the cricoid and of the horns, and to the side of the thyroid."""
@@ -118,7 +109,7 @@ class Trunk:
     """Part of trunk or head the level shows: ``"thorax"``, ``"abdomen"``, ``"pelvis"``, ``"head"``, ``"neck"`` or
     nothing."""
     middle: Floats
-    """Column of the midline; not a number where it is not told."""
+    """Column of the midline; not a number where it is not seen."""
     centre: Floats
     """Column of the centre of the largest part of the body; not a number where it is cut."""
     spine_back: Floats

@@ -156,7 +156,7 @@ def find_components(hu: Hu, runs: Runs) -> Components:
     return Components(runs=runs, first=first, voxels=voxels, box=box, peak_hu=peak_hu)
 
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, slice, slice]  # slices, rows, columns, with explicit bounds
 
 
 def box_of(low: Ints, high: Ints) -> Box:

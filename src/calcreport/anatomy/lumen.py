@@ -21,39 +21,33 @@ UNENHANCED_HU: Final = 110
 MAX_LUMEN_HU: Final = 1_000
 """Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
 metal."""
+# neighbouring blocks of a lumen differ by noise (five values span four deviations at most) ...
 FLAT_DEVIATIONS: Final = 4.0
-FLAT_HU: Final = 20.0
-"""Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
-MAX_SPREAD_HU: Final = 3.0
-MAX_SPREAD: Final = 0.85
-"""Standard deviation over a lumen's section: this many times the noise plus this much mixing of contrast; trabeculae,
-cartilage and contrast in bowel vary by 20 HU and more."""
+FLAT_HU: Final = 20.0  # ... and by this slow change
+MAX_SPREAD_HU: Final = 3.0  # mixing of contrast; trabeculae, cartilage and contrast in bowel vary by 20 HU and more
+MAX_SPREAD: Final = 0.85  # standard deviation over a lumen's section beside it, in deviations of the noise
 SECTION_MM2: Final = (20.0, 1_000.0)
 """Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
 36 mm. A bladder is broader."""
+# section above unenhanced blood of a vessel of 4-10 mm, which has no flat inside and lies apart in each slice
 SMALL_MM2: Final = (9.0, 160.0)
-SMALL_CHANGE: Final = 0.06
-"""A vessel of 4-10 mm has no flat inside; it lies apart in each slice with a section of this area above unenhanced
-blood, and its peak stays the same along the vessel but for noise and this share."""
+SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
 MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
 SHARPNESS: Final = 1.35
 """Voxels of such a vessel are this much denser than its block means at most: its middle is its densest part. Walls of
 calcified arteries and cortex of slim bones are two to three times as dense."""
-RIM_MM: Final = 4.5
-DENSER_HU: Final = 50.0
-"""Around a section this far, blocks denser than its middle by this and noise are bone …"""
-MAX_DENSER: Final = 0.35
-MIN_FAINTER: Final = 0.25
-"""… which lies on one side of a vessel at most (an aorta on the spine), while its other sides fall off."""
-MIN_TUBE_MM: Final = 50.0
-MIN_TUBE_SHARE: Final = 0.8
-"""Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
+RIM_MM: Final = 4.5  # around a section this far ...
+DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
+MAX_DENSER: Final = 0.35  # ... which lies on one side of a vessel at most (an aorta on the spine) ...
+MIN_FAINTER: Final = 0.25  # ... while its other sides fall off
+MIN_TUBE_MM: Final = 50.0  # vessels are followed this far; loops of bowel turn away sooner ...
+MIN_TUBE_SHARE: Final = 0.8  # ... or through this much of a shorter scan
 MIN_SLIMNESS: Final = 2.0
 """A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
 not."""
 MIN_ROUND: Final = 0.5
 """Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
-MIN_CHAMBER_MM3: Final = 5_000.0
+MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan; see `MAX_SHELL_HU`
 MAX_SHELL_HU: Final = 10.0
 """Blood apart from the vessels that run through the scan has at least this volume, and an edge denser than its inside
 by no more than this: 8 HU in real hearts; in noise vertebrae and clavicles, 11-51 HU, are flat too."""

@@ -20,10 +20,11 @@ Element = Literal["cross", "square", "disc"]
 corners of a box five voxels wide round."""
 
 IN_PLANE: Final = (1, 2)  # Axes of a slice: row and column
-ALL_AXES: Final = (0, 1, 2)
+ALL_AXES: Final = (0, 1, 2)  # slice, row and column
 TOUCHING_IN_PLANE: Final = ndimage.generate_binary_structure(3, 1) & np.array([[[False]], [[True]], [[False]]])
 """Structure of `ndimage.label` for what touches within a slice."""
 SHARED_VOXELS: Final = 500_000  # Voxels from which a mask is shared between threads
+# elements that are joined one after the other
 _PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square")}
 
 

@@ -26,12 +26,12 @@ REFERENCE_MM: Final = (15.0, 24.0, 36.0)
 see past long deposits."""
 SLACK_MM: Final = 2.2  # An outline may change this much on its own
 MIN_THICKNESS_MM: Final = 4.0  # Outgrowths thinner than this are the roughness of the bone
-MIN_VOLUME_MM3: Final = 80.0
+MIN_VOLUME_MM3: Final = 80.0  # smaller outgrowths are not listed
 CORTEX_RATIO: Final = 1.3  # The cortex is at least this much denser than the surface of mineral laid on it
 MAX_SHAFT_MM: Final = 48.0  # Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft
 MIN_SOLIDITY: Final = 0.82  # Shafts are convex in section
 MIN_CORTEX_HU: Final = 550.0  # Shafts have a dense rim
-MAX_AREA_CHANGE: Final = 1.7
+MAX_AREA_CHANGE: Final = 1.7  # of the section of a shaft over that of a bone between
 
 
 def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: Spacing) -> list[Ints]:

@@ -28,7 +28,7 @@ MOSTLY: Final = 0.5  # A component belongs to the kind of structure that holds t
 BESIDE: Final = 1 / 3
 """… or, of the insides of the body, this share of it and of what lies within `REACH_PIXELS`: a plaque in the wall lies
 half outside the lumen that is labelled."""
-REACH_PIXELS: Final = 2
+REACH_PIXELS: Final = 2  # see `BESIDE`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from calcreport.model.report import Thresholds
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
 
+# Note where metal is in the field of view.
 NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 
 
@@ -51,7 +52,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     `volume`: hounsfield units with geometry; `acquisition`: kVp and contrast choose the thresholds; `settings`: limits;
     typed thresholds override everything; `contrast`: the clinician's word on contrast; overrides the header when given;
     `contours`: contours of whole lesions; each becomes one lesion; `labels`: masks of another program, hints on what is
-    bone, organ or vessel; `mass`: what the clinician felt; `on_progress`: told the name of each step. Gives lesions,
+    bone, organ or vessel; `mass`: what the clinician felt; `on_progress` receives the name of each step. Gives lesions,
     largest first, and what was excluded.
     """
     tell = on_progress or (lambda _: None)
@@ -147,7 +148,7 @@ def failed_checks(scene: Scene, acquisition: Acquisition, foci: Iterable[Focus])
 
 
 REFERENCE_KVP: Final = 120.0  # The published limits are for 120 kVp
-KVP_POINTS: Final = (70.0, 80.0, 100.0, 120.0, 140.0)
+KVP_POINTS: Final = (70.0, 80.0, 100.0, 120.0, 140.0)  # tube voltages of the factors below
 KVP_FACTORS: Final = (1.45, 1.30, 1.13, 1.0, 0.92)
 """How much brighter calcium is at a tube voltage than at 120 kVp: 147 HU replaces 130 HU at 100 kVp (Nakazato, J
 Cardiovasc Comput Tomogr 2009); the other points follow the attenuation of hydroxyapatite over water."""
@@ -212,7 +213,7 @@ def _by_phase(
     phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None
 ) -> tuple[float, float, str, tuple[str, ...]]:
     """Growth limit, seed, reason and notes for a contrast phase at 120 kVp, without what blood measured adds."""
-    told = {
+    phase_words = {
         Contrast.NONE: f"non-contrast ({source})",
         Contrast.VENOUS: f"venous contrast phase ({source})",
         Contrast.ARTERIAL: f"arterial contrast phase ({source})",
@@ -221,15 +222,15 @@ def _by_phase(
     }[phase]
     limits = (settings.grow_none_hu, settings.seed_none_hu)
     if lumen_hu is not None:
-        reason = f"{told}, above enhanced blood measured at {round(lumen_hu)} HU"
+        reason = f"{phase_words}, above enhanced blood measured at {round(lumen_hu)} HU"
         return *limits, reason, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.NONE:
-        return *limits, told, ()
+        return *limits, phase_words, ()
     if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
         fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
-        return fixed, fixed, told, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+        return fixed, fixed, phase_words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.GIVEN:
-        missed = f"{told.capitalize()}; faint calcification may be missed."
-        return settings.unknown_hu, settings.unknown_hu, told, (missed,)
-    note = f"{told.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
-    return *limits, f"{told}, enhanced vessels not seen", (note,)
+        missed = f"{phase_words.capitalize()}; faint calcification may be missed."
+        return settings.unknown_hu, settings.unknown_hu, phase_words, (missed,)
+    note = f"{phase_words.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
+    return *limits, f"{phase_words}, enhanced vessels not seen", (note,)

@@ -1,6 +1,6 @@
 """Which layer a lesion lies in, and how far it is from the investing fascia, edge to edge.
 
-Soft-tissue lumps in the fat that the coarse muscle envelope has taken in are told by the plane of fat beneath them.
+Soft-tissue lumps in the fat that the coarse muscle envelope has taken in are known by the plane of fat beneath them.
 """
 
 from __future__ import annotations
@@ -178,13 +178,13 @@ def _lies_among_muscles(layers: Layers, blocks: Ints) -> bool:
     return bool(around.any()) and float(layers.envelope.mask[around].mean()) > 0.5
 
 
-MARGIN_MM: Final = 15.0  # How far around a deposit its lump is looked at
-SMOOTH_MM: Final = 24.0  # The fascia of a limb or trunk bends with at least this radius; a lump on it bends more
+MARGIN_MM: Final = 15.0  # How far around a deposit its mass is looked at
+SMOOTH_MM: Final = 24.0  # The fascia of a limb or trunk bends with at least this radius; a mass on it bends more
 MIN_SHARE: Final = 0.12  # Deposits with less of their volume in the envelope are superficial already
-MIN_OUTSIDE: Final = 0.8  # A lump's deposit lies in the bulge, not in the smooth envelope
+MIN_OUTSIDE: Final = 0.8  # The deposit of such a mass lies in the bulge, not in the smooth envelope
 MAX_LOSS: Final = 0.4  # Where smoothing takes more than this of the envelope, the part is too slim for the question
-MAX_WITHIN: Final = 0.35  # A lump parted from the muscles lies beyond the smooth envelope by most of its volume
-NECK_MM: Final = 2.0  # Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick
+MAX_WITHIN: Final = 0.35  # A mass parted from the muscles lies beyond the smooth envelope by most of its volume
+NECK_MM: Final = 2.0  # Strands, vessels and skin that tie a mass to its surroundings are at most twice this thick
 NOISE_WINDOW_MM: Final = 2.0  # The noise is averaged over this width; planes of fat are about as thick
 LARGEST: Final = 60  # Deposits looked at, largest first: many specks are not lumps
 
@@ -192,7 +192,7 @@ LARGEST: Final = 60  # Deposits looked at, largest first: many specks are not lu
 def without_lumps(envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[Ints]) -> Envelope:
     """Take lumps in the subcutaneous fat out of the muscle envelope.
 
-    A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
+    A mass of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
     from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles. `deposits` are voxel
     indices.
     """

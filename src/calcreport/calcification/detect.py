@@ -34,7 +34,7 @@ from calcreport.model.report import Excluded, ExclusionReason
 
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
-DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this is not told from an ossified lesion
+DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
 CHIP_SHARE: Final = (0.25, 0.9)
@@ -60,7 +60,7 @@ class Detection:
     rejected: tuple[Rejected, ...]
     """The rest with reasons; noise is counted, not listed."""
     noise_count: int
-    """Components not told from noise."""
+    """Components that may be noise."""
     has_metal: bool
     """Whether metal throws streaks in or on the body."""
 

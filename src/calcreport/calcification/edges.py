@@ -18,11 +18,9 @@ from scipy import ndimage, special
 
 from calcreport.anatomy.arrays import Floats, Hu, Ints, Mask, Spacing
 
-FAINT_SHARE: Final = 0.35
-TAIL_NOISE: Final = 3.75
-MAX_TAIL: Final = 0.1
-"""A tail of noise reaches less than this share of the deposit's contrast, or this many noise deviations, and holds no
-more than this share of its voxels."""
+FAINT_SHARE: Final = 0.35  # a tail of noise reaches less than this share of the deposit's contrast ...
+TAIL_NOISE: Final = 3.75  # ... or this many noise deviations ...
+MAX_TAIL: Final = 0.1  # ... and holds no more than this share of its voxels
 PLATEAU_REACH_MM: Final = 2.0  # The plateau of an edge is the greatest density within this distance
 SMOOTHING_RATIO: Final = 0.08  # Noise above this share of the contrast is smoothed before edges are sought …
 SMOOTHED_NOISE: Final = 0.5  # … which leaves about this share of it (noise of neighbouring pixels is correlated)
@@ -136,7 +134,7 @@ def _ball_widths() -> tuple[Floats, Floats]:
 
 
 MAX_SHRINKAGE: Final = 0.12  # Share of a width given back at most for the rounding of its ends
-FWHM_PER_SIGMA: Final = 2.3548
+FWHM_PER_SIGMA: Final = 2.3548  # of a normal distribution
 
 
 def deblurred_width_mm(width_mm: float, along_mm: float, across_mm: tuple[float, float] = (0.0, 0.0)) -> float:

@@ -15,19 +15,18 @@ BLADDER_MM: Final = 28.0
 """Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
 GAS_REACH_MM: Final = 60.0
 """Fluid without gas against it is taken for bowel only where enclosed gas lies this near, or where the scan cuts it."""
-MIN_GAS_SHARE: Final = 0.02
+MIN_GAS_SHARE: Final = 0.02  # share of the surroundings of fluid that is gas against it
 MIN_POOL_WITH_GAS_MM: Final = 6.0
 """Homogeneous fluid with gas against it is bowel content from this thickness on."""
+# without gas, bowel and bladder are filled round; a sheet or a shell of this density is mineral
 MIN_POOL_THICKNESS_MM: Final = 8.0
-MAX_POOL_BACKGROUND_HU: Final = 15.0
-"""Without gas, bowel and bladder are filled round and lie in fat; a sheet or a shell of this density is mineral."""
-DENSE_POOL_HU: Final = 300.0
+MAX_POOL_BACKGROUND_HU: Final = 15.0  # ... and lie in fat
+DENSE_POOL_HU: Final = 300.0  # density that dilute enteric contrast seldom has; see `MIN_DENSE_POOL_MM3`
 MIN_DENSE_POOL_MM3: Final = 2_000.0
 """Without gas, a pool denser than dilute enteric contrast usually is must be this large: a small ball is mineral."""
-MIN_LOOP_MM: Final = 10.0
-LOOP_ROUGHNESS: Final = 0.3
-"""A filled loop with gas in it is this thick; bubbles roughen it by this share of its density."""
-MIN_SHRED_GAS_SHARE: Final = 0.05
+MIN_LOOP_MM: Final = 10.0  # thickness of a filled loop with gas in it
+LOOP_ROUGHNESS: Final = 0.3  # bubbles roughen it by this share of its density
+MIN_SHRED_GAS_SHARE: Final = 0.05  # share of gas around such shreds; see `SHRED_HU`
 SHRED_HU: Final = 50.0
 """Fluid less than this above a raised limit is seen in shreds of its densest part."""
 FLUID_STEP_HU: Final = 80.0  # Surroundings less than this below the limit are the same fluid

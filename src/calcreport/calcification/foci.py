@@ -1,6 +1,6 @@
 """One dense component at a time: how far it stands out, what it lies beside, and whether it is noise.
 
-Mineral is told from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
+Mineral is distinguished from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
 whole studies left out to measure its error; the head of the table says on what and how well.
 """
 
@@ -29,7 +29,7 @@ MARGIN_MM: Final = 9.0  # How far around a focus its surroundings are looked at
 RING_MM: Final = (1.6, 5.0)
 """Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
 AIR_HU: Final = -250  # Voxels below this do not count as surrounding tissue
-SOFT_HU: Final = -40
+SOFT_HU: Final = -40  # see `SOFT_SHARE`
 SOFT_SHARE: Final = 0.25
 """Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
 MIN_NOISE_SHARE: Final = 0.75
@@ -39,7 +39,7 @@ MIN_EVIDENCE: Final = 16.0
 """A cluster of noise has few voxels, each hardly above the limit: 10 is common in a series, 14 seen."""
 TEXTURE_LAG: Final = 4
 """Noise of voxels this far apart is independent with every common kernel, and streaks still differ over it."""
-MIN_TEXTURE_PAIRS: Final = 60
+MIN_TEXTURE_PAIRS: Final = 60  # fewer pairs of voxels do not show the noise of a texture
 MAX_BOX_VOXELS: Final = 1_500_000  # Larger surroundings are looked at on a coarser grid: statistics need no more
 
 

@@ -69,8 +69,8 @@ def group_foci(
     graph = coo_array((np.ones(heads.size, dtype=np.int8), (heads, tails)), shape=(len(everyone),) * 2)
     _, group_of = connected_components(graph, directed=False)
     groups: list[Group] = []
-    taken = np.concatenate([group_of[: len(foci)], group_of[chains >= 0]])
-    for label in dict.fromkeys(taken.tolist()):
+    chosen = np.concatenate([group_of[: len(foci)], group_of[chains >= 0]])
+    for label in dict.fromkeys(chosen.tolist()):
         members = np.flatnonzero(group_of == label)
         kept = sorted((everyone[i] for i in members), key=lambda f: -f.volume_mm3)
         in_chain = [i for i in members if chains[i] >= 0]

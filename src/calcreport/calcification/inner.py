@@ -27,12 +27,12 @@ MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
 enhanced organs and sharp kernels that the limit does not clear reach hundreds."""
 MAX_GAS_SHARE: Final = 0.1  # More enclosed gas than this around mineral is lung
-MIN_BOWEL_GAS: Final = 0.02
-MAX_STONE_MM3: Final = 10_000.0
-"""In the belly what has gas around it, or is larger than a stone of 27 mm, is content of the bowel."""
+MIN_BOWEL_GAS: Final = 0.02  # in the belly what has this share of gas around it is content of the bowel ...
+MAX_STONE_MM3: Final = 10_000.0  # ... and so is what is larger than a stone of 27 mm
 WALL_MM: Final = 3.0  # A plaque lies in the wall, this close to the lumen
-MIN_ON_LUMEN: Final = 0.3
+MIN_ON_LUMEN: Final = 0.3  # share of a plaque that lies on or in the lumen
 _CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5  # From the centre of a voxel to its corners, in voxels
+# Name of each cavity in a report.
 _NAMES: Final = {
     Cavity.THORAX: "chest",
     Cavity.ABDOMEN: "abdomen",
@@ -40,10 +40,12 @@ _NAMES: Final = {
     Cavity.SKULL: "head",
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
+# Note on mineral that may belong to a mass that was felt.
 WHICH_IS_FELT: Final = (
     "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
     "a contour of the mass tells what belongs to it."
 )
+# Detail of an exclusion.
 AT_WALL: Final = "at the inner side of the ribs, rib or calcified pleura; check the source images"
 
 

@@ -49,20 +49,21 @@ from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN, Lat
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0  # Box around a lesion: its surface, and the tissue it lies in …
-LARGE_MM: Final = 60.0
-LARGE_MARGIN_MM: Final = 6.0
-"""… of which a lesion larger than this needs less."""
-CONTOUR_PAD: Final = 3
+LARGE_MM: Final = 60.0  # ... of which a lesion larger than this ...
+LARGE_MARGIN_MM: Final = 6.0  # ... needs less
+CONTOUR_PAD: Final = 3  # voxels around a contour before it is smoothed
 CONTOUR_SMOOTHING: Final = 0.7
 """Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
 NEAR_LIMIT: Final = 1.5
 """A deposit of which three quarters lie below this multiple of the growth limit hardly exceeds it: on phantoms three of
 five such had further parts that stay below it."""
 ABUT_GAP_MM: Final = 2.5  # Mineral and bone nearer than this touch as far as CT can tell
+# Pattern of a contour without mineral.
 NO_MINERAL: Final = Pattern(
     id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
     scores={}, features={},
 )  # fmt: skip
+# Note on a deposit at the top of the scale.
 CLIPPED: Final = "Attenuation is clipped at the top of the scale; mean and maximum are lower bounds."
 
 

@@ -17,16 +17,15 @@ from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_m
 from calcreport.calcification.scene import HALF, Scene
 from calcreport.model.report import ExclusionReason
 
-MIN_IMPLANT_MM3: Final = 20.0
-INNER_SHARE: Final = 0.6
-MIN_INNER_RATIO: Final = 0.85
-"""The inner part of mineral laid on a bone is about as dense as its outer part, or denser."""
+MIN_IMPLANT_MM3: Final = 20.0  # less metal in a bone is no implant
+INNER_SHARE: Final = 0.6  # of the greatest depth; deeper lies the inner part of mineral laid on a bone ...
+MIN_INNER_RATIO: Final = 0.85  # ... which is about as dense as its outer part, or denser
 MIN_CORTEX: Final = 0.75
 """Among the bones of hand or foot a piece smaller than a phalanx has the cortex of the larger bones of the scan: in
 phantoms a peak of 0.79 of theirs and more; lumps of mineral have 0.7 and less."""
 METAL_HU: Final = 2_400
 """Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
-SMALL_METAL_HU: Final = 1_800
+SMALL_METAL_HU: Final = 1_800  # metal of this size and less
 SMALL_METAL_MM3: Final = 100.0
 """Partial volume dims what is this small: no deposit of that size stays so dense, a fragment of metal does."""
 
@@ -61,13 +60,12 @@ def is_solid(hu: Hu, index: Ints) -> bool:
     return bool(inner.all() or np.median(values[inner]) >= MIN_INNER_RATIO * np.median(values[~inner]))
 
 
-INJECTED_HU: Final = 800.0
-MAX_VEIN_MM: Final = 8.0
-MIN_COLUMN_MM: Final = 15.0
-COLUMN_RATIO: Final = 3.0
+INJECTED_HU: Final = 800.0  # undiluted contrast or a catheter in a vein of the arm
+MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
+MIN_COLUMN_MM: Final = 15.0  # ... length ...
+COLUMN_RATIO: Final = 3.0  # ... and length over breadth
+# where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
-"""Undiluted contrast or a catheter in a vein of the arm: density, breadth, length and length over breadth of the
-column; a calcified artery of an arm beside an enhanced trunk is listed with them."""
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
@@ -75,34 +73,29 @@ BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
 MIN_AIR_SHARE: Final = 0.2
 """What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
-MIN_SKIN_AIR: Final = 0.3
+MIN_SKIN_AIR: Final = 0.3  # share of the surroundings of what is half in the air
 CLASP_MM: Final = 30.0
 """Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
 them."""
-MIN_PATELLA_MM3: Final = 2_000.0
-MAX_PATELLA_CORE: Final = 0.6
-PATELLA_GAP_MM: Final = 12.0
-"""A patella has this volume, marrow this faint beside its cortex, and cartilage this thick behind it."""
-MAX_FABELLA_MM3: Final = 1_500.0
-FABELLA_GAP_MM: Final = 5.5
-MIN_BEHIND_MM: Final = 8.0
-"""A fabella is smaller and lies this close to the condyle, behind the middle of the bones (posterior, patient axes)."""
-SESAMOID_MM3: Final = (60.0, 400.0)
-SESAMOID_GAP_MM: Final = 3.2
-"""A sesamoid of thumb or great toe has this volume and rides this close on one of the many bones of hand or foot;
-smaller specks are not claimed for it."""
+MIN_PATELLA_MM3: Final = 2_000.0  # volume of a patella ...
+MAX_PATELLA_CORE: Final = 0.6  # ... its marrow over its cortex ...
+PATELLA_GAP_MM: Final = 12.0  # ... and thickness of the cartilage behind it
+MAX_FABELLA_MM3: Final = 1_500.0  # volume of a fabella ...
+FABELLA_GAP_MM: Final = 5.5  # ... and its distance to the condyle ...
+MIN_BEHIND_MM: Final = 8.0  # ... behind the middle of the bones (posterior, patient axes)
+SESAMOID_MM3: Final = (60.0, 400.0)  # volume of a sesamoid of thumb or great toe; smaller specks are not claimed for it
+SESAMOID_GAP_MM: Final = 3.2  # how close it rides on one of the many bones of hand or foot
 PLAIN_EVIDENCE: Final = 60.0
 """Nothing in hand or foot is far from bone; what stands out this far there is not taken for noise because of it."""
-MAX_EDGE_MM3: Final = 30.0  # A speck of fewer than four blocks of the map of bones is not told from the bone it lies on
+MAX_EDGE_MM3: Final = 30.0  # A speck of fewer than four blocks of the map of bones may be the bone it lies on
 PATCH_PIXELS: Final = 9  # Half side of the patch in which a small component is held against the noise at first sight
 MAX_NOISE_MM3: Final = 150.0  # Larger components are never noise at first sight
 PLAIN_NOISE_CNR: Final = 4.5
 """Below this a small component is noise at first sight, and is not looked at twice: a scan may hold thousands."""
-STREAK_REACH_MM: Final = 45.0
-MIN_STREAK_CNR: Final = 9.0
-SURE_CNR: Final = 13.0
-MIN_STREAK_THICKNESS_MM: Final = 3.0
-"""This near metal a focus must stand out more, and be thicker than a streak unless it stands out very clearly."""
+STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
+MIN_STREAK_CNR: Final = 9.0  # ... by this ...
+SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
+MIN_STREAK_THICKNESS_MM: Final = 3.0  # ... be thicker than a streak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +148,7 @@ class _Case:
     """Coarse shape; true at metal, and at what is as dense as small metal."""
 
 
+# Whether it holds, reason and detail.
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
 
 RULES: Final[tuple[_Rule, ...]] = (

@@ -26,10 +26,9 @@ edge, a corner or one small focus …"""
 THIN_END: Final = 0.8
 """… which blur across the diameter draws in by its variance over the radius of the end. That radius is below the
 voxels: 95 % of the shortening, of both ends together, is less than this share of the blur's FWHM (docs/accuracy.md)."""
-END_ERROR: Final = 0.8
+END_ERROR: Final = 0.8  # half-width of the 95 % interval of a drawn length, in steps from plane to plane ...
+# ... where the course of the sections shows part of where it ends, and in steps within the planes; see docs/accuracy.md
 VOXEL_ERROR: Final = 0.85
-"""Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
-tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
 BETWEEN_PLANES: Final = 0.45
 """Of the square of the step from plane to plane over the height drawn: how much shorter than the lesion its largest
 section may be. A round end loses twice the square of the offset over the height; 95 % are less than 0.475 steps off."""
@@ -60,7 +59,7 @@ class Blur:
         return float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
 
-NO_BLUR: Final = Blur(in_plane_mm=0.0, across_mm=0.0)
+NO_BLUR: Final = Blur(in_plane_mm=0.0, across_mm=0.0)  # of what was drawn to the edge as seen
 
 
 def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> Blur:

@@ -20,19 +20,17 @@ from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import Segment
 
 SKIN_EDGE_HU: Final = -500.0  # Halfway between air and the first tissue: the outer surface of the skin
-SAMPLE_POINTS: Final = 600
-SAMPLE_STRIDE: Final = 8
-FEWEST_POINTS: Final = 60
-"""Surface points of a lesion that distances are taken from at first, of small ones every eighth, which lie closer
-together than blocks …"""
+SAMPLE_POINTS: Final = 600  # surface points of a lesion that distances are taken from at first ...
+SAMPLE_STRIDE: Final = 8  # ... of small ones every eighth, which lie closer together than blocks ...
+FEWEST_POINTS: Final = 60  # ... but no fewer than this ...
 CLOSE_POINTS: Final = 3_000  # … and at most, of those nearest to the skin, for the distance itself
 CREASE_HU: Final = -220.0
 """Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a
 crease."""
 FOLD_BLOCKS: Final = 3  # Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for
+# Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged.
 NO_SKIN: Final = "no skin surface in the field of view"
 CUT_SKIN: Final = "the nearest body surface is cut by the field of view"
-"""Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

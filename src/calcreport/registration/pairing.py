@@ -26,8 +26,8 @@ REUSED_MM: Final = 25.0  # Within this of a place that was registered well, its 
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
 LEAST_SLICES: Final = 1.5  # A lesion that is shorter than so many slices of the other study can be missed there
-_MOST_POINTS: Final = 3_000
-_FAR: Final = 1e6
+_MOST_POINTS: Final = 3_000  # of a lesion that are compared
+_FAR: Final = 1e6  # cost of two lesions that are not at one place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,9 +90,9 @@ class Pairing:
         pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if cost[i, j] < _FAR}
         joined = {i: self._joined(i, j, pairs, cost) for i, j in pairs.items()}
         places = tuple(self._place(i, pairs, joined, cost) for i in range(len(self.now)))
-        taken = {j for place in places for j in place.earlier}
+        matched = {j for place in places for j in place.earlier}
         near = {int(j) for j in np.flatnonzero((cost < _FAR).any(axis=0))}
-        vanished = [j for j in range(len(self.before)) if j not in taken and self._is_gone(j, is_near=j in near)]
+        vanished = [j for j in range(len(self.before)) if j not in matched and self._is_gone(j, is_near=j in near)]
         return Overlay(places=places, vanished=tuple(vanished))
 
     def _lay(self, series: int, deposit: Deposit) -> Laid | None:

@@ -18,7 +18,7 @@ from calcreport.model.image import CtVolume
 WINDOW_HU = (-200.0, 450.0)
 """Air is as dark as fat, so that gas and clothes pull little; cortex stands out without ruling everything."""
 
-AIR_HU = WINDOW_HU[0]
+AIR_HU = WINDOW_HU[0]  # what lies outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -27,7 +27,7 @@ optimiser."""
 ALIKE: Final = 0.9  # Correlation of the whole that needs no further turn
 NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood and its grid, mm
 AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2  # Further ones, while the last two disagree by more than `SETTLED_MM`
-SETTLED_MM: Final = 1.0
+SETTLED_MM: Final = 1.0  # see `AGAIN`
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 """The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
 muscle without seams, it stays where it began."""
@@ -36,9 +36,9 @@ BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
-THREADS: Final = 2
+THREADS: Final = 2  # of SimpleITK
 
-Transform = sitk.Euler3DTransform
+Transform = sitk.Euler3DTransform  # rotation about a centre and a shift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -265,7 +265,7 @@ def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transfo
     return max(float(np.mean(one)) for one in away)
 
 
-_ROWS_AT_ONCE: Final = 64
+_ROWS_AT_ONCE: Final = 64  # of a slice that is interpolated
 
 
 def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:

@@ -18,19 +18,16 @@ from calcreport.model.report import DepthClass
 
 COAT_MM: Final = (1.5, 2.5)
 """Distances from the mineral at which a coat of soft tissue shows; nearer, the mineral's own blur does."""
-NEAR_RING_MM: Final = (2.0, 5.0)
-WIDE_RING_MM: Final = (8.0, 14.0)
-"""Distances at which the tissue right around the mineral, and the tissue it lies in, are read."""
-FAT_HU: Final = -35
-GAS_OR_AIR_HU: Final = -250
-WATER_HU: Final = 0
-DENSE_HU: Final = 130
-"""Tissue lies between gas and mineral; muscle, oedema and masses of soft tissue lie between water and mineral."""
+NEAR_RING_MM: Final = (2.0, 5.0)  # distances at which the tissue right around the mineral is read ...
+WIDE_RING_MM: Final = (8.0, 14.0)  # ... and the tissue it lies in
+FAT_HU: Final = -35  # fat is less dense
+GAS_OR_AIR_HU: Final = -250  # tissue is denser ...
+WATER_HU: Final = 0  # ... of it muscle, oedema and masses of soft tissue, and blood, are denser than this ...
+DENSE_HU: Final = 130  # ... and mineral begins here
 MAX_VOXELS: Final = 400_000  # Larger boxes are thinned out before their surroundings are looked at
 FEW_VOXELS: Final = 30  # A median of fewer voxels says nothing
-SIDES: Final = 12
-MOSTLY: Final = 0.5
-"""Directions within the slice in which fat is looked for, and its share that counts."""
+SIDES: Final = 12  # directions within the slice in which fat is looked for ...
+MOSTLY: Final = 0.5  # ... and its share that counts
 SLEEVE_MM: Final = 3.0
 """Thickness of the layer in which swelling, or the tendon around a deposit, is read; it starts a slice away, where
 the mineral's own partial volume has ended."""
@@ -89,9 +86,8 @@ def _fat_sides(hu: Hu, inside: Mask, is_near: Mask, spacing: Spacing) -> float:
     return float((fat[seen > 0] > MOSTLY * seen[seen > 0]).mean()) if len(index) else 0.0
 
 
-PLAQUE_MM: Final = 40.0
-OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
-"""Longer deposits, and those outside the fascia, are no plaques: no vessel is looked for."""
+PLAQUE_MM: Final = 40.0  # longer deposits are no plaques; no vessel is looked for
+OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # nor here
 CORE_VOXELS: Final = 8  # Densities are read one voxel inside the surface when at least this many voxels lie there
 
 
@@ -265,15 +261,15 @@ STRETCH_MM: Final = 7.0
 CENTRE_REACH_MM: Final = 5.0
 """The middle of the vessel lies this close to the mineral's middle: plaque sits on the wall."""
 RADII_MM: Final = (1.4, 5.6)  # Radii of limb arteries, from the small muscular ones to the common femoral
-STEP_MM: Final = 0.7
-DIRECTIONS: Final = 16
+STEP_MM: Final = 0.7  # distance between the points that are tried, and radii
+DIRECTIONS: Final = 16  # rays of a circle
 BAND_MM: Final = (0.4, 1.8)  # Where fat must show, outside the wall
 CLOSED_SHARE: Final = 0.75  # Share of directions in which fat shows; the vein beside the artery takes the others
 PLANE_HU: Final = 30.0  # The fat plane around a vessel, thinned by its blur, stays below muscle …
 BONE_HU: Final = 450.0  # … and blood, enhanced or not, above water and below bone
 NOISE_GAIN: Final = 1.3
 """Contrast the best of many circles finds in noise alone, in standard deviations of the averaged slices."""
-NOTHING_HU: Final = -1000.0
+NOTHING_HU: Final = -1000.0  # contrast where no circle is a vessel
 
 
 def vessel_contrast(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float) -> float | None:

@@ -15,31 +15,26 @@ CORE_DEPTH: Final = 0.6  # Inner part that counts as core
 MIN_SECTION_MM: Final = 6.0  # A cross-section narrower than this has no core to speak of
 NORMAL_P90: Final = 1.282  # 90th percentile of a normal distribution, in deviations
 BROAD_SHARE: Final = 0.5
-"""Sections smaller than this share of the broadest graze the caps, where shell and core cannot be told apart."""
+"""Sections smaller than this share of the broadest graze the caps, where shell and core look alike."""
 MIDDLE_SHARE: Final = 0.75
 """The content of a shell is read in sections at least this broad: nearer the caps, thick slices mix the rim in."""
 SECTIONS: Final = 14  # Cross-sections whose shell and core are looked at
-LEVEL_SECTIONS: Final = 30
-WALL_SECTIONS: Final = 40
-"""Cross-sections in which levels are looked for, and the thickness of the mineral is taken."""
-LEVEL_WIDTH_MM: Final = 7.0
-LEVEL_HEIGHT_MM: Final = 2.0
-"""Narrower or flatter deposits show no level."""
-MIN_FLAT: Final = 0.6
-MIN_RUN_SHARE: Final = 0.3
-"""A level is a straight stretch over this share of the width; levels of several loculi may stand side by side."""
-TUBE_DEPTH_MM: Final = (1.0, 6.0)
-TUBE_HOLLOW: Final = 0.15
-TUBE_PARTS: Final = 4
-"""A cut vessel: radius, share of it that is free of mineral, pieces of its wall."""
+LEVEL_SECTIONS: Final = 30  # cross-sections in which levels are looked for ...
+WALL_SECTIONS: Final = 40  # ... and the thickness of the mineral is taken
+LEVEL_WIDTH_MM: Final = 7.0  # narrower deposits show no level ...
+LEVEL_HEIGHT_MM: Final = 2.0  # ... nor flatter ones
+MIN_FLAT: Final = 0.6  # share of the width that is straight in a level ...
+MIN_RUN_SHARE: Final = 0.3  # ... in stretches of this share: levels of several loculi may stand side by side
+TUBE_DEPTH_MM: Final = (1.0, 6.0)  # radius of a cut vessel ...
+TUBE_HOLLOW: Final = 0.15  # ... share of it that is free of mineral ...
+TUBE_PARTS: Final = 4  # ... and pieces of its wall
 RING_PIXELS: Final = (8, 400)  # Cross-sections of foci among which rings are looked for
-DIRECTIONS: Final = 36
+DIRECTIONS: Final = 36  # in which the shell is looked at, from the middle of a section
 BANDS: Final = 4  # Bands of equal depth, from the outline of a section to its middle, whose mean densities are compared
-PEAK_SHARE: Final = 0.25
-PEAK_NOISES: Final = 4.0
-"""A focus stands out by this share of the contrast of the mineral, and by as many deviations of the noise."""
+PEAK_SHARE: Final = 0.25  # a focus stands out by this share of the contrast of the mineral ...
+PEAK_NOISES: Final = 4.0  # ... and by as many deviations of the noise
 MAX_PEAK_VOXELS: Final = 500_000  # Larger boxes are thinned out in the plane before peaks are looked for
-_SQUARE: Final = np.ones((3, 3), dtype=bool)
+_SQUARE: Final = np.ones((3, 3), dtype=bool)  # structure of the eight neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +107,7 @@ def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_
 
 
 def count_peaks(hu: Hu, inside: Mask, noise_hu: float, near_hu: float) -> int:
-    """Number of places that stand out of the mineral around them: foci that touch are still told apart."""
+    """Number of places that stand out of the mineral around them: foci that touch count apart."""
     from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
