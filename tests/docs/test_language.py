@@ -11,7 +11,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/calcreport"
 SWEPT = (
-    "text", "compose", "study", "files", "film", "dicom", "contour", "rules", "calcification", "anatomy", "registration",
+    "text", "compose", "study", "files", "film", "dicom", "contour", "rules", "calcification", "anatomy",
+    "registration",
 )  # fmt: skip
 """Packages and modules that are held to this; add one when it was gone through."""
 

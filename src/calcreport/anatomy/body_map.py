@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import Axial, Sections, Turn, along, find_sections, turn_of
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.cavities import Cavity, Trunk, fill_cavities, find_lungs, find_trunk
+from calcreport.anatomy.cavities import Cavity, fill_cavities
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.regions import Limbs, find_limbs
+from calcreport.anatomy.trunk import Trunk, find_lungs, find_trunk
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.terms import Laterality
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
-from calcreport.anatomy.cavities import PAIR_RATIO, Trunk
 from calcreport.anatomy.morphology import outside_planes
+from calcreport.anatomy.trunk import PAIR_RATIO, Trunk
 
 MIN_BONE_MM2: Final = 70.0  # A fibula's section; smaller pieces are not counted
 MIN_LIMB_MM2: Final = 800.0  # A wrist's section

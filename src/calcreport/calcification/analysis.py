@@ -70,20 +70,15 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         )
         tell("detection")
         territory = bones.on_coarse(coarse)
-        limits = chosen.limits
         scene = Scene(
-            volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=limits,
+            volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=chosen.limits,
             places=find_body_map(coarse, body, territory, volume.geometry),
-            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
+            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(chosen.limits.grow)))),
         )  # fmt: skip
         # Typed limits hold as they are.
         is_typed = settings.grow_hu is not None or settings.seed_hu is not None
-        detection = detect(
-            scene,
-            min_volume_mm3=settings.min_volume_mm3,
-            thin_seed_hu=None if is_typed else limits.grow,
-            contours=contours,
-        )
+        thin_seed_hu = None if is_typed else chosen.limits.grow
+        detection = detect(scene, min_volume_mm3=settings.min_volume_mm3, thin_seed_hu=thin_seed_hu, contours=contours)
         is_claimed = partial(lies_in_contour, detection.components, contours)
         named: tuple[IncidentalFinding, ...] = ()
         if labels is not None:
@@ -213,7 +208,7 @@ def _by_phase(
     phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None
 ) -> tuple[float, float, str, tuple[str, ...]]:
     """Growth limit, seed, reason and notes for a contrast phase at 120 kVp, without what blood measured adds."""
-    phase_words = {
+    words = {
         Contrast.NONE: f"non-contrast ({source})",
         Contrast.VENOUS: f"venous contrast phase ({source})",
         Contrast.ARTERIAL: f"arterial contrast phase ({source})",
@@ -222,15 +217,15 @@ def _by_phase(
     }[phase]
     limits = (settings.grow_none_hu, settings.seed_none_hu)
     if lumen_hu is not None:
-        reason = f"{phase_words}, above enhanced blood measured at {round(lumen_hu)} HU"
+        reason = f"{words}, above enhanced blood measured at {round(lumen_hu)} HU"
         return *limits, reason, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.NONE:
-        return *limits, phase_words, ()
+        return *limits, words, ()
     if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
         fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
-        return fixed, fixed, phase_words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+        return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.GIVEN:
-        missed = f"{phase_words.capitalize()}; faint calcification may be missed."
-        return settings.unknown_hu, settings.unknown_hu, phase_words, (missed,)
-    note = f"{phase_words.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
-    return *limits, f"{phase_words}, enhanced vessels not seen", (note,)
+        missed = f"{words.capitalize()}; faint calcification may be missed."
+        return settings.unknown_hu, settings.unknown_hu, words, (missed,)
+    note = f"{words.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
+    return *limits, f"{words}, enhanced vessels not seen", (note,)

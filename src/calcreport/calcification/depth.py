@@ -15,10 +15,10 @@ from scipy.spatial import KDTree
 
 from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body, Envelope
-from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import box_of
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
+from calcreport.anatomy.trunk import FAT_HU
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
 from calcreport.model.image import CtVolume
@@ -72,7 +72,7 @@ def _border(mask: Mask) -> Floats:
     low = np.array([max(0, side[0] - FILTER_REACH) for side in sides])
     box = box_of(low, np.array([side[-1] + FILTER_REACH + 1 for side in sides]))
     smooth = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma=(0.5, 0.8, 0.8))
-    return crossings(smooth - 0.5)[0] + low
+    return np.asarray(crossings(smooth - 0.5)[0] + low)
 
 
 def fascia_distance(layers: Layers, points_mm: Floats) -> Segment | None:

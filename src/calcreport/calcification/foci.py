@@ -1,6 +1,6 @@
 """One dense component at a time: how far it stands out, what it lies beside, and whether it is noise.
 
-Mineral is distinguished from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
+A logistic regression distinguishes mineral from noise. ``tests/accuracy/fit_detection.py`` fits it on real scans, with
 whole studies left out to measure its error; the head of the table says on what and how well.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
-from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.components import Components, box_of, paint
 from calcreport.anatomy.morphology import dilate
+from calcreport.anatomy.trunk import GAS_HU
 from calcreport.calcification.scene import Scene
 from calcreport.model.image import NOT_IMAGED_HU
 from calcreport.model.lesion import LesionContour, VoxelMask

@@ -74,7 +74,11 @@ def list_incidental(
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
     doubts = () if len(listed) == len(inner) else (MANY_IN_CAVITY,)
-    return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
+    geometry, index = scene.volume.geometry, scene.components.indices
+    found = ((f, index(f.component), cavities[f.component]) for f in listed)
+    return tuple(
+        incidental_of(at, geometry, _kind(scene, f, cavity), _NAMES[cavity]) for f, at, cavity in found
+    ), doubts
 
 
 def sort_inner(
@@ -115,11 +119,6 @@ def _cavity(scene: Scene, focus: Focus) -> Cavity:
     blocks = scene.coarse.of_fine(scene.components.indices(focus.component))
     counts = np.bincount(scene.places.cavity[tuple(blocks.T)], minlength=len(Cavity))
     return Cavity(int(counts[1:].argmax()) + 1)
-
-
-def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:
-    index = scene.components.indices(focus.component)
-    return incidental_of(index, scene.volume.geometry, _kind(scene, focus, cavity), _NAMES[cavity])
 
 
 def incidental_of(

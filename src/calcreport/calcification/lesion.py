@@ -20,7 +20,6 @@ from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import pattern_table, read_pattern
 from calcreport.calcification.size import (
     NO_BLUR,
-    Blur,
     as_point,
     axes_in_slice,
     measure_size,
@@ -79,11 +78,6 @@ class Measurer:
     noise_hu: float
     limits: Thresholds
     settings: DetectionSettings
-
-    @property
-    def blur(self) -> Blur:
-        """Point spread of the series."""
-        return series_blur(self.volume.geometry, self.acquisition.slice_thickness_mm)
 
     def group(self, group: Group) -> MeasuredLesion:
         """Measure a lesion made of foci."""
@@ -166,8 +160,9 @@ class Measurer:
         points_mm = geometry.lps_mm(surface.points + offset)
         is_minimum = any(f.touches_border for f in foci)
         is_near_limit = float(np.percentile(self.volume.hu[box][surface.inside], 75)) < NEAR_LIMIT * self.limits.grow
+        blur = series_blur(geometry, self.acquisition.slice_thickness_mm)
         size, longest, key, axial = measure_size(
-            surface, points_mm, geometry=geometry, blur=self.blur, is_minimum=is_minimum, is_near_limit=is_near_limit
+            surface, points_mm, geometry=geometry, blur=blur, is_minimum=is_minimum, is_near_limit=is_near_limit
         )
         voxels = np.argwhere(surface.inside) + offset
         bone_gap_mm = min(f.bone_gap_mm for f in foci)

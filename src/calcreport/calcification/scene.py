@@ -13,10 +13,10 @@ from calcreport.anatomy.arrays import Ints, Mask, Spacing
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
-from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, box_of
 from calcreport.anatomy.morphology import dilate
+from calcreport.anatomy.trunk import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
@@ -80,7 +80,7 @@ class Scene:
         if self.components.peak_hu[component] < limit_hu:
             return np.zeros((0, 3), dtype=np.int64)
         index = self.components.indices(component)
-        return index[self.volume.hu[tuple(index.T)] >= limit_hu]
+        return np.asarray(index[self.volume.hu[tuple(index.T)] >= limit_hu])
 
     def behind_bones_mm(self, component: int) -> float:
         """How far behind the middle of the bones of its level a component lies, mm; negative in front, nan without."""

@@ -200,23 +200,18 @@ def axes_in_slice(
     in_plane = surface.axis != 0
     slices = surface.points[:, 0].round().astype(int)
     areas = surface.inside.sum(axis=(1, 2))
-    best: tuple[float, int, Floats, Floats] | None = None
     # Grazing slices at the caps are as noisy as they are small; the diameter is read in substantial ones.
-    for i in np.flatnonzero(areas >= 0.3 * areas.max()):
-        here = points_mm[in_plane & (slices == i)]
-        if len(here) < 2:
-            continue
-        start, end = farthest_pair(here)
-        length = float(np.linalg.norm(end - start))
-        if best is None or length > best[0]:
-            best = (length, int(i), start, end)
-    if best is None:
+    here = {int(i): points_mm[in_plane & (slices == i)] for i in np.flatnonzero(areas >= 0.3 * areas.max())}
+    ends = {i: farthest_pair(points) for i, points in here.items() if len(points) > 1}
+    if not ends:
         segment = longest_segment(points_mm, geometry, blur)
         return int(areas.argmax()), segment, segment.length_mm
-    length, key_slice, start, end = best
-    direction = (end - start) / max(length, 1e-9)
+    lengths = {i: float(np.linalg.norm(end - start)) for i, (start, end) in ends.items()}
+    key_slice = max(lengths, key=lengths.__getitem__)
+    start, end = ends[key_slice]
+    direction = (end - start) / max(lengths[key_slice], 1e-9)
     across = np.cross(geometry.slice_normal, direction)
-    offsets = points_mm[in_plane & (slices == key_slice)] @ across
+    offsets = here[key_slice] @ across
     short = blur.true_length(float(offsets.max() - offsets.min()), across, geometry.slice_normal)
     segment = _segment(start, end, geometry, blur)
     return key_slice, segment, min(short, segment.length_mm)

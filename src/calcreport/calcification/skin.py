@@ -98,7 +98,7 @@ def _facing(points_mm: Floats, nearer: Floats, reach: float) -> Floats:
     centre = nearer.mean(axis=0)
     radius = float(np.linalg.norm(nearer - centre, axis=1).max()) + reach / 4 + 2.0
     around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
-    return around[:: max(1, len(around) // CLOSE_POINTS)]
+    return np.asarray(around[:: max(1, len(around) // CLOSE_POINTS)])
 
 
 def _skin_points(skin: Skin, blocks: Ints) -> Floats:

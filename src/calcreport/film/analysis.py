@@ -164,19 +164,15 @@ def _place(film: FilmImage, shadow: Shadow) -> FilmPlace:
     )
 
 
-_LIKE: Final = (0.7, 1.4)
-"""One lesion is about as long along the limb on both views ..."""
-_LIKE_MM: Final = 1.5
-"""... or differs by no more than outlines do."""
-_LIKE_ALONE: Final = (0.8, 1.25)
-"""Where no height, or no density, can be compared the length has to agree better."""
+_LIKE: Final = (0.7, 1.4)  # One lesion is about as long along the limb on both views ..
+_LIKE_MM: Final = 1.5  # ... or differs by no more than outlines do
+_LIKE_ALONE: Final = (0.8, 1.25)  # Where no height, or no density, can be compared the length has to agree better
 _LIKE_AMOUNT: Final = (0.4, 2.5)
 """One lesion stands out by about the same share of all matter on both films, whatever the direction of the beam."""
 _PERHAPS: Final = (0.5, 2.0)
 """A finding of this ratio of lengths at the same height may be the same, and so leaves a match uncertain."""
 _PERHAPS_MM: Final = 3.0  # difference in length; see `_PERHAPS`
-_LEAST_OVERLAP: Final = 0.5
-"""Extents along the limb overlap by at least this share of the shorter one."""
+_LEAST_OVERLAP: Final = 0.5  # Extents along the limb overlap by at least this share of the shorter one
 _PARALLAX: Final = 0.04
 """What lies at another distance from the tube than most of the limb is displaced by this share of its distance from the
 middle of the film: 45 mm of a metre."""
@@ -185,7 +181,6 @@ _WIDESPREAD: Final = frozenset(("P02", "P14"))
 """Patterns whose ends are not the same on two films; they are matched by what they have in common."""
 _KINDS: Final = {"P01": "compact", "P05": "compact", "P14": "compact", "P02": "vessel", "P10": "plate", "P11": "plate"}
 """Patterns that may be one lesion's on two views; a pattern that is not listed goes with any."""
-
 ONLY_MATCH: Final = (
     "Frontal and lateral view were matched only because each shows one finding, of like length; check on the source "
     "images that it is the same"

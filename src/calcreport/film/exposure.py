@@ -31,26 +31,19 @@ from calcreport.film.reduced import (
 )
 from calcreport.model.film import FilmImage
 
-_PENUMBRA_MM: Final = 3.0
-"""Collimator edges are blurred over this width, mm."""
-_EDGE_SHARE: Final = 0.7
-"""Share of the rows (or columns) on whose straight line an edge must lie to be a collimator's."""
-_STRAIGHT_MM: Final = 1.2
-"""Points of a collimator edge lie within this of a straight line, mm."""
+_PENUMBRA_MM: Final = 3.0  # Collimator edges are blurred over this width, mm
+_EDGE_SHARE: Final = 0.7  # Share of the rows (or columns) on whose straight line an edge must lie to be a collimator's
+_STRAIGHT_MM: Final = 1.2  # Points of a collimator edge lie within this of a straight line, mm
 _STRAIGHT_SHARE: Final = 0.75
 """Share of the columns in which a masked margin is at least as deep as it typically is: text may lie in the rest."""
 _EDGE_STEP: Final = 0.12
 """An unexposed margin is brighter than the field by this share of the film's range, and among its brightest parts."""
 _DARK: Final = 0.3
 """Air lies below this share of the way from the darkest grey to that of the body; it brightens towards a film's end."""
-_FLAT_PER_MM: Final = 0.02
-"""In air grey changes by less than this share of that way in a millimetre ..."""
-_SKIN_STEP: Final = 0.06
-"""... and skin begins where it has risen by this share above the air beside it."""
-_LEAST_AIR: Final = 0.005
-"""Less air than this share of the field shows no skin line."""
-_STEEP: Final = 1.5
-"""At a skin line grey rises this many times as steeply as within the body (medians)."""
+_FLAT_PER_MM: Final = 0.02  # In air grey changes by less than this share of that way in a millimetre ..
+_SKIN_STEP: Final = 0.06  # ... and skin begins where it has risen by this share above the air beside it
+_LEAST_AIR: Final = 0.005  # Less air than this share of the field shows no skin line
+_STEEP: Final = 1.5  # At a skin line grey rises this many times as steeply as within the body (medians)
 _GAP_MM: Final = 1.0  # specks and gaps in air that are ignored
 
 
@@ -222,8 +215,7 @@ TURNED: Final = (
     "Photometric Interpretation contradicts the picture: the background beside the patient shows which end is dense, "
     "and the film was read by that."
 )  # note on a film that was turned
-_PIXEL_MM: Final = 1.2
-"""Coarse enough to be quick, fine enough for the rounding of a finger."""
+_PIXEL_MM: Final = 1.2  # Coarse enough to be quick, fine enough for the rounding of a finger
 _RINGS_MM: Final = ((1.0, 2.5), (2.5, 5.0), (5.0, 10.0), (10.0, 20.0))
 """Grey is compared at these distances from the air."""
 _STEP: Final = 0.08
@@ -233,10 +225,8 @@ _STEP_TO_UNEVENNESS: Final = 1.25
 without rounding, on films of the wrong polarity."""
 _ROUND: Final = (0.36, 0.8)
 """Rise at 2.5-5 mm over that at 10-20 mm: 0.38 to 0.76 where a limb begins, 0.82 and more at a collimator or a cast."""
-_FAR: Final = (0.4, 1.0)
-"""Rise at 10-20 mm: 0.46 to 0.89 in a limb, which is thicker still in its middle."""
-_TURNING_AIR: Final = 0.05
-"""A film is turned only by air that fills at least this share of its field ..."""
+_FAR: Final = (0.4, 1.0)  # Rise at 10-20 mm: 0.46 to 0.89 in a limb, which is thicker still in its middle
+_TURNING_AIR: Final = 0.05  # A film is turned only by air that fills at least this share of its field ..
 _LEAST_RIM: Final = 0.1
 """... and this share of the field's rim: clipped metal may be even and reach the rim, but in one place."""
 

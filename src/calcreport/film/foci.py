@@ -32,12 +32,9 @@ from calcreport.film.reduced import (
 )
 from calcreport.processes.threads import map_in_threads
 
-_SMOOTH_MM: Final = 0.4
-"""Noise is smoothed over this before anything is sought (Gaussian sigma, mm)."""
-_WIDTHS_MM: Final = (4.5, 14.0)
-"""Half the width of what is sought: deposits and rims, then whole masses."""
-_AROUND_MM: Final = 40.0
-"""Structure that a focus has to stand out of is judged in squares of this side, mm."""
+_SMOOTH_MM: Final = 0.4  # Noise is smoothed over this before anything is sought (Gaussian sigma, mm)
+_WIDTHS_MM: Final = (4.5, 14.0)  # Half the width of what is sought: deposits and rims, then whole masses
+_AROUND_MM: Final = 40.0  # Structure that a focus has to stand out of is judged in squares of this side, mm
 NOISE_SHARE: Final = 0.2
 """Structure counts as at least this share of the noise of a film pixel: a seed then stands 1.2 deviations out of it."""
 _SLOPE_MM: Final = 6.0  # side of the square over which the fall of grey is averaged
@@ -45,14 +42,12 @@ _SLOPE_SHARE_MM: Final = 0.1
 """Where grey falls away steadily, as towards the skin, a bump has to be higher than the fall over 0.6 mm."""
 _SEED: Final = 6.0
 """A focus stands out somewhere by this many times the structure around (robust standard deviation) ..."""
-_GROW: Final = 2.5
-"""... and is followed down to this, or to `_PEAK_SHARE` of its peak, whichever is more."""
+_GROW: Final = 2.5  # ... and is followed down to this, or to `_PEAK_SHARE` of its peak, whichever is more
 _PEAK_SHARE: Final = 0.15  # of the peak; a focus ends no lower
 _BONE_MARGIN_MM: Final = 1.6  # not searched: blur of the edge of bone
 _SKIN_MARGIN_MM: Final = 1.5  # not searched: the skin itself
 _END_MARGIN_MM: Final = 2.5  # not searched: blur of the collimators
-_LEAST_MM2: Final = 1.2
-"""Area of a deposit 1.2 mm across; smaller specks cannot be distinguished from noise or dust."""
+_LEAST_MM2: Final = 1.2  # Area of a deposit 1.2 mm across; smaller specks cannot be distinguished from noise or dust
 _LONG_MM: Final = 25.0  # parts longer than this may hold compact cores
 _CORE_EXCESS: Final = 2.5  # peak of a core over the median of its part
 _CORE_SHARE: Final = 0.5  # of the peak; cores are the parts above it
@@ -60,8 +55,7 @@ _CORE_EDGE: Final = 0.3  # of its peak; a core ends there
 _ROUND_CORE_MM: Final = 2.0
 """A part longer than `_LONG_MM` whose half height is reached by compact cores only is those cores, each followed down
 to `_CORE_EDGE` of its peak: a deposit on a band of muscle or beside a bone."""
-_CONTACT_MM: Final = 2.4
-"""The outline is at bone where bone lies within this."""
+_CONTACT_MM: Final = 2.4  # The outline is at bone where bone lies within this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,17 +172,14 @@ class _Relief:
                     near = grown(core, self.reduced.pixels(_ROUND_CORE_MM))
                     cores.append(part & near & (self.lifted[box] > _CORE_EDGE * peak))
         for mask in cores or [part]:
-            yield self._focus(box, mask)
-
-    def _focus(self, box: tuple[slice, slice], mask: Mask) -> FilmFocus:
-        return FilmFocus(
-            box=box,
-            mask=mask,
-            contrast=float((self.lifted[box] * mask).max()),
-            significance=float((self.height[box] * mask).max()),
-            bone_contact=bone_contact(self.reduced, self.bones, box, mask),
-            is_cut=bool(self.at_end[box][mask].any()),
-        )
+            yield FilmFocus(
+                box=box,
+                mask=mask,
+                contrast=float((self.lifted[box] * mask).max()),
+                significance=float((self.height[box] * mask).max()),
+                bone_contact=bone_contact(self.reduced, self.bones, box, mask),
+                is_cut=bool(self.at_end[box][mask].any()),
+            )
 
 
 def bone_contact(reduced: ReducedFilm, bones: Bones, box: tuple[slice, slice], mask: Mask) -> float:
@@ -208,15 +199,11 @@ def _length(mask: Mask) -> int:
     return int(max(np.ptp(rows), np.ptp(columns))) + 1
 
 
-_SHEET_PIXEL_MM: Final = 0.8
-"""Wide things are sought at pixels of about this size."""
+_SHEET_PIXEL_MM: Final = 0.8  # Wide things are sought at pixels of about this size
 _SHEET_SMOOTH_MM: Final = 0.6  # Gaussian before contours are drawn
-_HALF_WIDTH_MM: Final = 32.0
-"""Half the width of what is sought."""
-_LEVEL_STEP: Final = 1.3
-"""Contours are drawn at heights that differ by this factor ..."""
-_LEAST_NOISE: Final = 0.4
-"""... down to this share of the noise of a film pixel."""
+_HALF_WIDTH_MM: Final = 32.0  # Half the width of what is sought
+_LEVEL_STEP: Final = 1.3  # Contours are drawn at heights that differ by this factor ..
+_LEAST_NOISE: Final = 0.4  # ... down to this share of the noise of a film pixel
 _LEAST_SHEET_MM2: Final = 150.0  # area of a wide focus
 _LEAST_SHEET_MM: Final = 12.0  # width of a wide focus
 _NARROW_MM: Final = 8.0  # width of a narrower one; see `_MOST_MM`
@@ -225,16 +212,12 @@ _MOST_MM: Final = 120.0
 `_NARROW_MM`, count where `_NARROW_SIDES` are sharp and nothing wider is: less is tissue between two edges."""
 _NARROW_SIDES: Final = 0.9  # share of sharp sides a narrower one needs
 _ROOM_MM: Final = 6.0  # margin around a contour for its surroundings
-_RING_MM: Final = (1.6, 5.0)
-"""Surroundings, as distances from the contour."""
-_FALL: Final = 0.25
-"""A contour is sharp where grey falls within two pixels by this share of what it bounds ..."""
-_SHARP_SIDES: Final = 0.75
-"""... and bounds a focus where that holds on this share of its whole length."""
+_RING_MM: Final = (1.6, 5.0)  # Surroundings, as distances from the contour
+_FALL: Final = 0.25  # A contour is sharp where grey falls within two pixels by this share of what it bounds ..
+_SHARP_SIDES: Final = 0.75  # ... and bounds a focus where that holds on this share of its whole length
 _MEAN_FALL: Final = 0.4
 """... and where it falls by this share on the average; the top of something round does so by less."""
-_FREE: Final = 0.5
-"""At least so much of it lies off bone and off the end of the field."""
+_FREE: Final = 0.5  # At least so much of it lies off bone and off the end of the field
 _MOST_CONTACT: Final = 0.3
 """No more of it lies at bone: then one side of it runs on behind the bone, and the others are seen."""
 

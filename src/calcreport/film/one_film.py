@@ -37,15 +37,13 @@ from calcreport.model.film import FilmImage, FilmReading, FilmSegment, PixelMask
 from calcreport.model.report import Excluded, ExclusionReason
 from calcreport.processes.threads import map_in_threads
 
-LITTLE_SEARCHED: Final = 0.15
-"""Below this share of the exposed field the search says next to nothing."""
+LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
      "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
 )  # fmt: skip
 """Words of Body Part Examined that name the trunk."""
-_FEWEST_PIXELS: Final = 16
-"""A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it."""
+_FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
@@ -334,5 +332,4 @@ def _row(film: FilmImage, reason: ExclusionReason, detail: str, centre: PixelPoi
 
 def _centre(mask: Mask, offset: tuple[int, int], reduced: ReducedFilm) -> PixelPoint:
     middle = np.argwhere(mask).mean(axis=0) + offset
-    row, column = (float(value) for value in middle * reduced.factor + (reduced.factor - 1) / 2)
-    return (row, column)
+    return _point(middle * reduced.factor + (reduced.factor - 1) / 2)

@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.film.foci import FilmFocus
-from calcreport.film.reduced import EIGHT, Floats, Mask, ReducedFilm, grown, parts_reaching, shrunk, within
+from calcreport.film.reduced import EIGHT, Floats, Mask, ReducedFilm, around, grown, parts_reaching, shrunk, within
 from calcreport.model.film import PixelMask
 
 Points = NDArray[np.float64]
 """Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
 
-_LARGE_MM: Final = 90.0
-"""Anything longer is outlined on the reduced film: half a millimetre does not matter any more."""
+_LARGE_MM: Final = 90.0  # Anything longer is outlined on the reduced film: half a millimetre does not matter any more
 _SMOOTH_MM: Final = 0.15  # Gaussian before the edge is sought; at least 0.7 pixels
 _LEVELS: Final = np.arange(0.15, 0.66, 0.05)
 """Shares of the contrast at which an edge may lie: a ball's shadow ends low, that of a plate half way."""
 _ROOM_MM: Final = 6.0  # margin of film around a focus
-_RING_MM: Final = (2.0, 5.0)
-"""The surroundings are judged between these distances from the focus, mm."""
+_RING_MM: Final = (2.0, 5.0)  # The surroundings are judged between these distances from the focus, mm
 _LEAST_NOISE: Final = 0.5
 """No outline is drawn lower than this share of a film pixel's noise, unless the whole focus is as faint."""
 _TOP: Final = 80  # percent; full contrast of a focus, see `_MIDDLE`
@@ -58,11 +56,8 @@ def outline_focus(intensity: Floats, reduced: ReducedFilm, focus: FilmFocus, obs
         coarse = outline_focus(reduced.grey, replace(reduced, factor=1), focus, obstacles, noise / reduced.factor)
         return _enlarged(coarse, reduced.factor)
     factor, pixel_mm = reduced.factor, reduced.pixel_mm / reduced.factor
-    room = reduced.pixels(_ROOM_MM)
-    box = tuple(
-        slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(focus.box, reduced.grey.shape, strict=True)
-    )
-    inner = np.zeros([s.stop - s.start for s in box], dtype=bool)
+    box = around(focus.box, reduced.pixels(_ROOM_MM))
+    inner = np.zeros(reduced.grey[box].shape, dtype=bool)
     inner[within(focus.box, box)] = focus.mask
     distance = np.asarray(ndimage.distance_transform_edt(~inner)) * reduced.pixel_mm
     ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[box]
@@ -186,8 +181,7 @@ def diameters(points_mm: Points) -> tuple[float, float, int, int]:
     return float(widths[best]), across, int(along[:, best].argmin()), int(along[:, best].argmax())
 
 
-SAME: Final = 0.3
-"""Foci that share this much of the smaller are seen twice; with less they touch each other."""
+SAME: Final = 0.3  # Foci that share this much of the smaller are seen twice; with less they touch each other
 
 
 def without_repeats(pairs: list[tuple[FilmFocus, Outline]]) -> list[tuple[FilmFocus, Outline]]:
@@ -228,13 +222,10 @@ def _overlap(first: PixelMask, second: PixelMask) -> float:
 
 GROUP_MM: Final = 10.0
 """Foci no farther apart than this are one finding, as on CT: two deposits of one process look like one."""
-_STRETCH_RATIO: Final = 3.0
-"""A stretch of a vessel's wall is this many times as long as wide."""
+_STRETCH_RATIO: Final = 3.0  # A stretch of a vessel's wall is this many times as long as wide
 _STRETCH_MM: Final = 8.0  # least length of a stretch
-_VESSEL_GAP_MM: Final = 30.0
-"""Stretches of one vessel follow each other within this, mm ..."""
-_VESSEL_WIDTH_MM: Final = 12.0
-"""... and lie no farther aside than a calcified artery is wide."""
+_VESSEL_GAP_MM: Final = 30.0  # Stretches of one vessel follow each other within this, mm ..
+_VESSEL_WIDTH_MM: Final = 12.0  # ... and lie no farther aside than a calcified artery is wide
 _MOST_POINTS: Final = 200  # of an outline for distances; more change them by less than a pixel
 
 

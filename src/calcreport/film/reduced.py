@@ -17,20 +17,15 @@ Mask = NDArray[np.bool_]  # shape of its image
 Box = tuple[slice, slice]  # rows and columns
 Value = TypeVar("Value", bound=np.generic)  # element of an array
 
-EIGHT: Final = np.ones((3, 3), dtype=bool)
-"""Structuring element of the eight neighbours."""
-
+EIGHT: Final = np.ones((3, 3), dtype=bool)  # Structuring element of the eight neighbours
 SEARCH_PIXEL_MM: Final = 0.4
 """Films are searched at pixels of about this size: a deposit of 2 mm still covers some 20 of them."""
-
-_LEAST_EXPOSURE: Final = 0.005
-"""Share of the beam that passes the densest part of a film."""
+_LEAST_EXPOSURE: Final = 0.005  # Share of the beam that passes the densest part of a film
 _NOMINAL_SIDE_MM: Final = 400.0
 """A film without a scale is taken to be a large cassette (35 x 43 cm). That guess chooses how wide the filters are; no
 length is ever stated in its millimetres."""
 _NOMINAL_RANGE_MM: Final = (0.08, 0.2)  # pixel sizes of detectors and of scanned films
-_FULL_MATRIX: Final = 1000
-"""A film with fewer pixels a side was reduced; no detector is as coarse."""
+_FULL_MATRIX: Final = 1000  # A film with fewer pixels a side was reduced; no detector is as coarse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -210,14 +205,11 @@ def within(box: Box, window: Box) -> Box:
     return rows, columns
 
 
-_TO_SIGMA: Final = 1.4826
-"""Median absolute deviation of a normal distribution to its standard deviation."""
-_STEP: Final = 3
-"""Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
+_TO_SIGMA: Final = 1.4826  # Median absolute deviation of a normal distribution to its standard deviation
+_STEP: Final = 3  # Pixels apart that are compared: detectors and their processing tie direct neighbours together
 _BLOCK: Final = 64  # side of a block, plate pixels
 _FEWEST: Final = 12  # blocks; with fewer, smaller blocks are used
-_LEAST_SIDE: Final = 24
-"""Film pixels a side that tell a deviation."""
+_LEAST_SIDE: Final = 24  # Film pixels a side that tell a deviation
 
 
 def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
