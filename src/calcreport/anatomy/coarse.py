@@ -35,9 +35,9 @@ class Grid:
 
     def of_fine(self, index: Labels) -> Ints:
         """Block that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
-        block = (np.asarray(index, dtype=np.int64) - np.asarray(self.first)) // np.asarray(self.step)
-        clipped: Ints = np.clip(block, 0, np.asarray(self.hu.shape) - 1)
-        return clipped
+        within = np.maximum(np.asarray(index) - np.asarray(self.first), 0) if any(self.first) else np.asarray(index)
+        block: Ints = np.minimum(within // np.asarray(self.step), np.asarray(self.hu.shape) - 1, dtype=np.int64)
+        return block
 
     def steps(self, length_mm: float) -> int:
         """Blocks within a slice that a length spans, at least one."""

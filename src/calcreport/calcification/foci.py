@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import log
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from scipy import ndimage
@@ -196,18 +196,20 @@ more than a trace of it is enclosed around the component, else 0."""
 
 
 @cache
-def _table() -> dict[str, Any]:
-    """Limit, intercept, and mean, deviation and weight of each feature."""
-    return tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
+def _table() -> tuple[float, float, tuple[tuple[str, float, float, float], ...]]:
+    """Limit, intercept, and name, mean, deviation and weight of each feature."""
+    table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
+    rows = table["features"].items()
+    weighed = tuple((name, float(row["mean"]), float(row["deviation"]), float(row["weight"])) for name, row in rows)
+    return float(table["accept"]), float(table["intercept"]), weighed
 
 
 def log_odds_of_mineral(focus: Focus) -> float:
     """Log-odds that a component is mineral rather than noise, from the fitted table."""
-    rows = _table()["features"].items()
-    terms = (row["weight"] * (FEATURES[name](focus) - row["mean"]) / row["deviation"] for name, row in rows)
-    return float(_table()["intercept"] + sum(terms))
+    _, intercept, rows = _table()
+    return intercept + sum(w * (FEATURES[name](focus) - mean) / deviation for name, mean, deviation, w in rows)
 
 
 def is_mineral(focus: Focus) -> bool:
     """Whether a component is mineral and no noise."""
-    return log_odds_of_mineral(focus) >= float(_table()["accept"])
+    return log_odds_of_mineral(focus) >= _table()[0]

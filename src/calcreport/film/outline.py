@@ -57,14 +57,15 @@ def outline_focus(intensity: Floats, reduced: ReducedFilm, focus: FilmFocus, obs
         return _enlarged(coarse, reduced.factor)
     factor, pixel_mm = reduced.factor, reduced.pixel_mm / reduced.factor
     box = around(focus.box, reduced.pixels(_ROOM_MM))
-    inner = np.zeros(reduced.grey[box].shape, dtype=bool)
+    grey = reduced.grey[box]
+    inner = np.zeros(grey.shape, dtype=bool)
     inner[within(focus.box, box)] = focus.mask
     distance = np.asarray(ndimage.distance_transform_edt(~inner)) * reduced.pixel_mm
     ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[box]
     corner = (box[0].start * factor, box[1].start * factor)
-    patch = intensity[corner[0] : corner[0] + inner.shape[0] * factor, corner[1] : corner[1] + inner.shape[1] * factor]
+    patch = intensity[corner[0] : corner[0] + grey.shape[0] * factor, corner[1] : corner[1] + grey.shape[1] * factor]
     smooth = ndimage.gaussian_filter(patch, max(0.7, _SMOOTH_MM / pixel_mm), mode="nearest")
-    height = smooth - _surroundings(reduced.grey[box], ring, factor)
+    height = smooth - _surroundings(grey, ring, factor)
     near = np.kron(distance < _RING_MM[0], np.ones((factor, factor), dtype=bool))
     core = np.kron(inner, np.ones((factor, factor), dtype=bool))
     level = _edge_level(height, near, core, noise, top=_MIDDLE if focus.has_edges else _TOP)
