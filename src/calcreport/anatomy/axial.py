@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE
+from calcreport.anatomy.arrays import Floats, Hu, Ints, Mask, Spacing
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, chosen
 from calcreport.model.geometry import VolumeGeometry
 
 
@@ -32,7 +33,7 @@ class Turn:
         back = array[:: self.step[0], :: self.step[1], :: self.step[2]].transpose(np.argsort(self.order))
         return np.ascontiguousarray(back)
 
-    def index(self, index: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[int, int, int]:
+    def index(self, index: Ints, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Turned index of a voxel of the grid, whose shape is `shape`."""
         return tuple(
             int(index[axis]) if step > 0 else shape[axis] - 1 - int(index[axis])
@@ -53,13 +54,13 @@ def turn_of(geometry: VolumeGeometry) -> Turn:
 class Axial:
     """Turned arrays, each of shape ``(levels, rows, columns)``."""
 
-    hu: NDArray[np.int16]
+    hu: Hu
     """Block means, HU."""
-    body: NDArray[np.bool_]
-    bone: NDArray[np.bool_]
-    is_imaged: NDArray[np.bool_]
+    body: Mask
+    bone: Mask
+    is_imaged: Mask
     """False where nothing was imaged."""
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
     """Between levels, rows, columns, mm."""
 
     @property
@@ -86,20 +87,20 @@ class Sections:
 
     labels: NDArray[np.signedinteger]
     """Shape ``(levels, rows, columns)``; 0 outside, else 1 + index into the arrays."""
-    level: NDArray[np.int64]
-    area_mm2: NDArray[np.float64]
-    row: NDArray[np.float64]
-    column: NDArray[np.float64]
+    level: Ints
+    area_mm2: Floats
+    row: Floats
+    column: Floats
     """Shape ``(n,)``; level, area and centre of each part."""
-    box: NDArray[np.int64]
+    box: Ints
     """Shape ``(n, 2, 2)``; first and last row, first and last column."""
 
-    def of_level(self, level: int | np.integer) -> NDArray[np.int64]:
+    def of_level(self, level: int | np.integer) -> Ints:
         """Indices of the parts of a level, largest first."""
         own = np.flatnonzero(self.level == level)
         return own[np.argsort(-self.area_mm2[own], kind="stable")]
 
-    def largest(self) -> NDArray[np.bool_]:
+    def largest(self) -> Mask:
         """The largest part of each level."""
         order = np.argsort(self.area_mm2, kind="stable")
         number = np.full(len(self.labels), -1)
@@ -107,12 +108,12 @@ class Sections:
         return np.asarray((self.labels > 0) & (self.labels == number[:, None, None]))
 
 
-def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
+def along(mask: Mask, *axes: int) -> Mask:
     """Where a mask has anything along some axes; levels that hold any of it for ``along(mask, 1, 2)``."""
     return np.asarray(mask.any(axis=axes), dtype=np.bool_)
 
 
-def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
+def find_sections(mask: Mask, pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
     labels, count = ndimage.label(mask, structure=TOUCHING_IN_PLANE)
     at = np.flatnonzero(labels)
@@ -131,10 +132,8 @@ def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
     )
 
 
-def lasting(mask: NDArray[np.bool_], least: int, *, gap: int) -> NDArray[np.bool_]:
+def lasting(mask: Mask, least: int, *, gap: int) -> Mask:
     """Runs of levels (shape ``(levels,)``) that hold over at least so many, gaps of twice `gap` filled."""
     closed = ndimage.binary_closing(np.pad(mask, gap), iterations=gap)[gap:-gap]
-    labels, count = ndimage.label(closed)
-    keep = np.bincount(labels, minlength=count + 1) >= least
-    keep[0] = False
-    return np.asarray(keep[labels])
+    labels, _ = ndimage.label(closed)
+    return chosen(labels, np.bincount(labels) >= least)

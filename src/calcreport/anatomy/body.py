@@ -11,41 +11,28 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Ints, Labels, Mask, Spacing
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import ALL_AXES, chosen, close_planes, dilate, erode, open_planes, outside_planes
 
 TISSUE_HU: Final = -300
 """Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
-
 MIN_PART_MM3: Final = 8_000.0
 """Smallest separate part taken as body: a finger's length; anything smaller beside a body is a lead or a fold."""
-
-MIN_PART_FRACTION: Final = 0.01
-"""… and at least this share of the largest part."""
-
-SOFT_HU: Final = (-200, 160)
-"""Block means of fat and muscle; plates of a table are denser or lighter."""
-
-MIN_SOFT_SHARE: Final = 0.5
-"""A part of the body is mostly soft tissue; a table is not."""
-
+MIN_PART_FRACTION: Final = 0.01  # … and at least this share of the largest part
+SOFT_HU: Final = (-200, 160)  # Block means of fat and muscle; plates of a table are denser or lighter
+MIN_SOFT_SHARE: Final = 0.5  # A part of the body is mostly soft tissue; a table is not
 FOLD_MM: Final = 36.0
 """Air enclosed within a slice but open to the outside this near is a skin fold (groin, scrotum, between the legs);
 bowel and airway lie farther from any opening."""
-
 MIN_ROOM_MM2: Final = 1_500.0
 """Air that is nowhere broader than this in a slice, and apart from the rest, may be bowel cut by the picture: a rectum
 45 mm across."""
-
-MAX_PLATE_MM: Final = 45.0
-MIN_PLATE_ASPECT: Final = 3.5
-MAX_PLATE_INNER: Final = 0.55
-"""A plate is this low at most, this many times as broad, and this share of its blocks lies under its surface: a hand
-beside the body is narrower, a foot higher."""
-
+MAX_PLATE_MM: Final = 45.0  # a plate is this low at most: a foot is higher ...
+MIN_PLATE_ASPECT: Final = 3.5  # ... this many times as broad: a hand beside the body is narrower ...
+MAX_PLATE_INNER: Final = 0.55  # ... and this share of its blocks lies under its surface
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
 
@@ -54,11 +41,11 @@ TABLE_FLATNESS: Final = 0.72
 class Body:
     """Body mask on the coarse grid."""
 
-    mask: NDArray[np.bool_]
+    mask: Mask
     """Coarse shape; true inside the body, gas in bowel and airways included."""
-    outside: NDArray[np.bool_]
+    outside: Mask
     """Coarse shape; true in the air (and table) around the patient: what is neither body nor enclosed by it."""
-    firm: NDArray[np.bool_]
+    firm: Mask
     """Coarse shape; the body without bumps narrower than about 15 mm: leads and folds are left out."""
 
 
@@ -79,58 +66,45 @@ def find_body(coarse: CoarseVolume) -> Body:
     return Body(mask=mask, outside=outside, firm=open_planes(mask, "disc"))
 
 
-def _parts_of_body(coarse: CoarseVolume, opened: NDArray[np.bool_], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _parts_of_body(coarse: CoarseVolume, opened: Mask, labels: Labels) -> Mask:
     """Which parts belong to the body, per label: large enough, mostly soft, and thick somewhere."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     least = max(MIN_PART_MM3 / float(np.prod(coarse.spacing_mm)), MIN_PART_FRACTION * float(sizes.max()))
     soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
     soft_share = np.bincount(labels[soft], minlength=sizes.size) / np.maximum(sizes, 1)
-    keep: NDArray[np.bool_] = (sizes >= least) & (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
+    # An opening of 15 mm removes most of what is thin everywhere (table plates).
+    remaining = np.bincount(labels[open_planes(opened, "square", steps=2)], minlength=sizes.size)
+    is_shell = 1.0 - remaining / np.maximum(sizes, 1) > TABLE_FLATNESS
+    keep: Mask = (sizes >= least) & (soft_share >= MIN_SOFT_SHARE) & ~is_shell
     keep &= ~_is_reduced(labels, sizes, coarse.spacing_mm)
     keep[int(sizes.argmax())] = True
     return keep
 
 
-def _is_shell(opened: NDArray[np.bool_], labels: NDArray[np.integer], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which parts are thin everywhere (table plates), per label: an opening of 15 mm removes most of them."""
-    remaining = np.bincount(labels[open_planes(opened, "square", steps=2)], minlength=sizes.size)
-    lost: NDArray[np.float64] = 1.0 - remaining / np.maximum(sizes, 1)
-    return lost > TABLE_FLATNESS
-
-
-def _is_reduced(
-    labels: NDArray[np.integer], sizes: NDArray[np.int64], spacing_mm: tuple[float, float, float]
-) -> NDArray[np.bool_]:
+def _is_reduced(labels: Labels, sizes: Ints, spacing_mm: Spacing) -> Mask:
     """Which parts are broad, low and mostly surface, per label: the top of a table where it is thick enough to pass."""
     inner = np.bincount(labels[erode(labels > 0, "square")], minlength=sizes.size) / np.maximum(sizes, 1)
-    boxes = ndimage.find_objects(labels, max_label=sizes.size - 1)
-    height = np.array([0.0, *((b[1].stop - b[1].start) * spacing_mm[1] if b else 0.0 for b in boxes)])
-    width = np.array([0.0, *((b[2].stop - b[2].start) * spacing_mm[2] if b else 0.0 for b in boxes)])
-    return (height <= MAX_PLATE_MM) & (width >= MIN_PLATE_ASPECT * height) & (inner <= MAX_PLATE_INNER)
+    sides = [[s.stop - s.start for s in box] for box in ndimage.find_objects(labels)]
+    _, height, width = (np.array([[0, 0, 0], *sides]) * spacing_mm).T
+    return np.asarray((height <= MAX_PLATE_MM) & (width >= MIN_PLATE_ASPECT * height) & (inner <= MAX_PLATE_INNER))
 
 
-def _without_cut_gas(outside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+def _without_cut_gas(outside: Mask, spacing_mm: Spacing) -> Mask:
     """Drop small pockets of air at the side of the picture: bowel gas the picture cuts, or a corner of the room.
 
-    Which of the two cannot be told; as part of the body at its cut edge they stop a skin distance from being claimed.
+    Which of the two is not seen; as part of the body at its cut edge they stop a skin distance from being claimed.
     """
     labels, count = ndimage.label(outside)
     if count < 2:
         return outside
-    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
-    broadest = np.zeros(count + 1)
-    for plane in labels:
-        broadest = np.maximum(broadest, np.bincount(plane.ravel(), minlength=count + 1) * pixel_mm2)
-    keep = broadest >= MIN_ROOM_MM2
+    broadest = np.max([np.bincount(plane.ravel(), minlength=count + 1) for plane in labels], axis=0)
+    keep = broadest * (spacing_mm[1] * spacing_mm[2]) >= MIN_ROOM_MM2
     keep[int(broadest[1:].argmax()) + 1] = True
-    keep[0] = False
-    return np.asarray(keep[labels])
+    return chosen(labels, keep)
 
 
-def _with_folds(
-    outside: NDArray[np.bool_], body: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> NDArray[np.bool_]:
+def _with_folds(outside: Mask, body: Mask, spacing_mm: Spacing) -> Mask:
     """Add enclosed air that opens to the outside within `FOLD_MM`."""
     enclosed = ~body & ~outside
     if not enclosed.any():
@@ -146,36 +120,28 @@ def _with_folds(
     return result
 
 
-MUSCLE_HU: Final = -29
-"""Block means above this are muscle, other soft tissue or mineral in it; below it fat."""
-
+MUSCLE_HU: Final = -29  # Block means above this are muscle, other soft tissue or mineral in it; below it fat
 CLOSING_BLOCKS: Final = 5
 """Gaps between muscles up to twice this many blocks (about 30 mm) belong to the envelope: fat in them is deep."""
-
 NECK_BLOCKS: Final = 2
-"""A bridge to the muscles no wider than twice this many blocks does not make a lump in the fat a muscle."""
-
-MIN_CORE_BLOCKS: Final = 60
-"""Smaller cores are crumbs of a muscle, not lumps."""
-
+"""A bridge to the muscles no wider than twice this many blocks does not make a mass in the fat a muscle."""
+MIN_CORE_BLOCKS: Final = 60  # Smaller cores are crumbs of a muscle, not lumps
 MIN_CONTACT: Final = 0.4
-"""Muscles lie against each other; a part that touches the rest over less of its surface is a lump in the fat."""
-
-MIN_SHARE: Final = 0.15
-"""A soft-tissue part without bone counts as muscle only with this share of the largest part."""
+"""Muscles lie against each other; a part that touches the rest over less of its surface is a mass in the fat."""
+MIN_SHARE: Final = 0.15  # A soft-tissue part without bone counts as muscle only with this share of the largest part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Envelope:
     """The closed muscle envelope on the coarse grid."""
 
-    mask: NDArray[np.bool_]
+    mask: Mask
     """Coarse shape; true beneath the investing fascia."""
     is_reliable: bool
     """False where too little muscle or fat is seen to tell the layers apart."""
 
 
-def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> Envelope:
+def find_envelope(coarse: CoarseVolume, body: Body, bone: Mask) -> Envelope:
     """Muscle around bone (coarse shape, with marrow), closed and filled slice by slice."""
     # Skin is one block thick at most; what the picture's side cuts is not skin.
     inner = erode(body.mask, "cross", beyond=1)
@@ -185,19 +151,17 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> 
     labels, count = ndimage.label(muscle | bone)
     if count == 0:
         return Envelope(mask=np.zeros_like(body.mask), is_reliable=False)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    keep = sizes >= MIN_SHARE * sizes.max()
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= MIN_SHARE * sizes[1:].max()
     keep[labels[bone]] = True
-    keep[0] = False
-    kept = _without_islands(keep[labels], bone)
+    kept = _without_islands(chosen(labels, keep), bone)
     closed = close_planes(kept, "cross", steps=CLOSING_BLOCKS) & body.mask
     envelope = ~outside_planes(closed) & body.mask
     muscle_share = float(muscle.sum()) / max(int(body.mask.sum()), 1)
     return Envelope(mask=envelope, is_reliable=muscle_share > 0.05)
 
 
-def _without_islands(kept: NDArray[np.bool_], bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_islands(kept: Mask, bone: Mask) -> Mask:
     """Drop lumps that hang on the muscles by a narrow neck and are surrounded by fat: masses, not muscle."""
     labels, count = ndimage.label(erode(kept, "cross", axes=ALL_AXES, steps=NECK_BLOCKS, beyond=1))
     if count < 2:
@@ -218,7 +182,7 @@ def _without_islands(kept: NDArray[np.bool_], bone: NDArray[np.bool_]) -> NDArra
     return result
 
 
-def _contact(part: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float:
+def _contact(part: Mask, rest: Mask) -> float:
     """Share of a part's surface that lies against the rest."""
     surface = part & ~erode(part, "cross", axes=ALL_AXES, beyond=1)
     others = dilate(rest, "cross", axes=ALL_AXES, steps=2)

@@ -8,11 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import Axial, Sections, Turn, along, find_sections, turn_of
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.cavities import Cavity, Trunk, fill_cavities, find_lungs, find_trunk
+from calcreport.anatomy.cavities import Cavity, fill_cavities
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.regions import Limbs, find_limbs
+from calcreport.anatomy.trunk import Trunk, find_lungs, find_trunk
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.terms import Laterality
 
@@ -20,20 +22,13 @@ __all__ = ["BodyMap", "Cavity", "Place", "find_body_map"]
 
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "SPINE", "BUTTOCK", "GROIN")
 """Body parts whose cross-section is centred on the midline of the patient."""
-
-MIDLINE_MM: Final = 12.0
-"""Nearer to the midline of trunk or head than this no side is given."""
-
+MIDLINE_MM: Final = 12.0  # Nearer to the midline of trunk or head than this no side is given
 SHOULDER_MM: Final = 80.0
 """Farther from the midline than this a level above the lungs shows a shoulder, nearer the neck."""
-
-BESIDE_LUNG_MM: Final = 35.0
-MAX_LUNG_SHARE: Final = 0.6
-"""A shoulder lies this far outside the lungs, where they fill no more than this share of the breadth."""
-
-LIMB_MM: Final = 90.0
-"""Farther than this from the shaft of a limb seen alone its side is not claimed."""
-
+BESIDE_LUNG_MM: Final = 35.0  # a shoulder lies this far outside the lungs ...
+MAX_LUNG_SHARE: Final = 0.6  # ... where they fill no more than this share of the breadth
+LIMB_MM: Final = 90.0  # Farther than this from the shaft of a limb seen alone its side is not claimed
+# Region of each cavity.
 _CAVITIES: Final = {
     Cavity.THORAX: "thorax", Cavity.ABDOMEN: "abdomen", Cavity.PELVIS: "pelvis", Cavity.SKULL: "head",
     Cavity.AIRWAY: "neck",
@@ -57,7 +52,7 @@ class BodyMap:
 
     cavity: NDArray[np.uint8]
     """Coarse shape; a `Cavity` each."""
-    cage: NDArray[np.bool_]
+    cage: Mask
     """Coarse shape; true where ribs, costal cartilages and sternum run."""
     coarse: CoarseVolume
     geometry: VolumeGeometry
@@ -68,7 +63,7 @@ class BodyMap:
     limbs: Limbs
     sections: Sections
     """Per level: trunk or limb, and the parts of the body in it."""
-    lung_columns: NDArray[np.int64]
+    lung_columns: Ints
     """Shape ``(levels, 2)``; first and last column of lung, -1 without."""
 
     @property
@@ -77,7 +72,7 @@ class BodyMap:
         names = [self._level_name(level) for level in range(len(self.trunk.is_cut))]
         return tuple(dict.fromkeys(name for name in names[::-1] if name))
 
-    def place(self, lps_mm: NDArray[np.float64], header_part: str | None = None) -> Place:
+    def place(self, lps_mm: Floats, header_part: str | None = None) -> Place:
         """Region, side and cavity of a position.
 
         `lps_mm`: shape ``(3,)``; LPS mm; `header_part`: body part of the header: where it names a part of the trunk, a
@@ -159,7 +154,7 @@ class BodyMap:
         return Laterality.LEFT if across_mm > 0 else Laterality.RIGHT
 
 
-def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:
+def find_body_map(coarse: CoarseVolume, body: Body, bone: Mask, geometry: VolumeGeometry) -> BodyMap:
     """Map the body; `bone`, of coarse shape, is true in bones, with or without their marrow."""
     turn = turn_of(geometry)
     box = _box(body.mask)
@@ -189,7 +184,7 @@ def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geo
     )  # fmt: skip
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def _box(mask: Mask) -> tuple[slice, slice, slice]:
     """All levels, and the rows and columns that hold the body with a block of air around it."""
     sides = [np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))]
     row, column = (slice(max(0, int(s[0]) - 2), int(s[-1]) + 3) if s.size else slice(None) for s in sides)

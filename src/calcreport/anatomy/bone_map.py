@@ -13,38 +13,27 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid, volume_noise_hu
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
-from calcreport.anatomy.morphology import Mask, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import chosen, dilate, erode, open_planes, outside_planes
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
-CAGE_MM2: Final = 15_000.0
-"""Bones outline a trunk where their hull in a slab has at least this area …"""
-
-SLAB_MM: Final = 24.0
-"""… over this length, which holds parts of several ribs at every side."""
-
-WALL_MM: Final = 16.0
-"""Ribs, their cartilage and clavicles lie this close to the hull."""
-
-CARTILAGE_HU: Final = 85
-CARTILAGE_DEVIATIONS: Final = 2.5
-MUSCLE_HU: Final = 55.0
-"""Cartilage is denser than muscle, by this much of the noise."""
-
-MAX_CARTILAGE_MM: Final = 24.0
-"""Thickness: what is thicker is liver or spleen."""
-
-MIN_CARTILAGE_MM3: Final = 400.0
-MIN_TOUCH: Final = 0.02
-"""Cartilage has this volume and meets bone with this share of it; muscle that noise lifts is in smaller bits."""
+CAGE_MM2: Final = 15_000.0  # Bones outline a trunk where their hull in a slab has at least this area …
+SLAB_MM: Final = 24.0  # … over this length, which holds parts of several ribs at every side
+WALL_MM: Final = 16.0  # Ribs, their cartilage and clavicles lie this close to the hull
+CARTILAGE_HU: Final = 85  # density of cartilage at least ...
+CARTILAGE_DEVIATIONS: Final = 2.5  # ... and noise deviations by which it is denser than muscle
+MUSCLE_HU: Final = 55.0  # density of muscle
+MAX_CARTILAGE_MM: Final = 24.0  # Thickness: what is thicker is liver or spleen
+MIN_CARTILAGE_MM3: Final = 400.0  # cartilage has this volume; muscle that noise lifts is in smaller bits ...
+MIN_TOUCH: Final = 0.02  # ... and meets bone with this share of it
 
 
 def slabs(grid: Grid) -> list[slice]:
@@ -53,7 +42,7 @@ def slabs(grid: Grid) -> list[slice]:
     return [slice(start, start + step) for start in range(0, len(grid.hu), step)]
 
 
-def beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
+def beyond_hull_mm(bone: Mask, grid: Grid) -> Floats | None:
     """Distance outside the hull of the bones of a slab, negative inside, mm; ``None`` where they outline no trunk."""
     points = np.argwhere(bone.any(axis=0)) * np.array(grid.spacing_mm[1:])
     if len(points) < 3:
@@ -96,98 +85,54 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
-    keep[0] = False
-    return dilate(keep[labels], "square", within=soft)
+    return dilate(chosen(labels, keep), "square", within=soft)
 
 
-BONE_HU: Final = 180
-"""Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter."""
-
-NOISE_DEVIATIONS: Final = 3.0
-"""In noisy scans the limit stays so many times the noise above muscle."""
-
-MIN_SECTION_DEPTH_MM: Final = 3.0
-"""A section with a half thickness below this shows no core at a resolution of 1 mm."""
-
-CORE_DEPTH: Final = 0.7
-"""The core of a section lies deeper than this share of its half thickness, its rim less deep."""
-
+BONE_HU: Final = 180  # Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter
+NOISE_DEVIATIONS: Final = 3.0  # In noisy scans the limit stays so many times the noise above muscle
+MIN_SECTION_DEPTH_MM: Final = 3.0  # A section with a half thickness below this shows no core at a resolution of 1 mm
+CORE_DEPTH: Final = 0.7  # The core of a section lies deeper than this share of its half thickness, its rim less deep
 RIM_RATIO: Final = 1.25
 """The rim of bone (85th percentile) is denser than its core (median) by this factor; contrast in bowel and lumps of
 mineral have a core as dense as their rim."""
-
-FLUID_HU: Final = (-10.0, 100.0)
+FLUID_HU: Final = (-10.0, 100.0)  # density of fluid, muscle and red marrow; see `FLUID_DEPTH_MM`
 FLUID_DEPTH_MM: Final = 7.0
 """A core this deep within these limits may be fluid or muscle in a shell of mineral as well as red marrow, unless the
 component runs through the scan; in ribs and small bones blur mixes marrow with the cortex."""
-
-METAL_HU: Final = 2_000.0
-"""A core denser than this is a nail in its bone."""
-
-MAX_CORTEX_HU: Final = 1_600
-"""Block means of cortex stay below; clasps and wires on the skin do not."""
-
-SAMPLED_SLICES: Final = 8
-SAMPLED_SECTIONS: Final = 6
-"""Slices of a component and, in each, its largest sections: bones repeat themselves."""
-
+METAL_HU: Final = 2_000.0  # A core denser than this is a nail in its bone
+MAX_CORTEX_HU: Final = 1_600  # Block means of cortex stay below; clasps and wires on the skin do not
+SAMPLED_SLICES: Final = 8  # slices of a component that are looked at: bones repeat themselves ...
+SAMPLED_SECTIONS: Final = 6  # ... and its largest sections in each
 MIN_MARROW: Final = 0.55
 """Share of the area of the sections with a core fainter than their rim: 0.7 and more in bones, up to 0.45 in plates
 and shells of mineral."""
-
-MIN_BONE_MM3: Final = 250.0
-"""Smaller pieces do not show their architecture."""
-
+MIN_BONE_MM3: Final = 250.0  # Smaller pieces do not show their architecture
 MIN_CLEAR: Final = 0.01
 """Where blood is enhanced, a bone is denser than it in the means of its blocks or by this share of its voxels; branches
 and parenchyma are fainter."""
-
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
-
-TIP_SHARE: Final = 0.8
-MIN_TIP_MM3: Final = 1_000.0
-MIN_TIP_MARROW: Final = 0.35
-"""What grows towards the end of the scan up to this share is the tip of a bone that goes on; less of it shows marrow
-(a coccyx in a noisy scan 0.47)."""
-
-MIN_THROUGH_MM: Final = 30.0
-"""In a shorter scan lesions run through as well as bones."""
-
+TIP_SHARE: Final = 0.8  # of its largest section up to which the tip of a bone grows towards the end of the scan
+MIN_TIP_MM3: Final = 1_000.0  # volume of such a tip
+MIN_TIP_MARROW: Final = 0.35  # less of it shows marrow (a coccyx in a noisy scan 0.47)
+MIN_THROUGH_MM: Final = 30.0  # In a shorter scan lesions run through as well as bones
 THROUGH_MM3: Final = 30_000.0
 """What both ends of the scan cut and is this large runs through it, however small its section is there."""
-
-MIN_LONG_MM: Final = 70.0
-"""A component with marrow this long is a bone even if it ends inside the scan."""
-
-MAX_WALL_PIECE_MM: Final = 18.0
+MIN_LONG_MM: Final = 70.0  # A component with marrow this long is a bone even if it ends inside the scan
+MAX_WALL_PIECE_MM: Final = 18.0  # thickness of ribs, costal arch, clavicles and blades in the wall of the trunk at most
+# from corner to corner of their box; lesions put into the wall, with or without marrow, reach 45 mm
 MIN_WALL_PIECE_MM: Final = 55.0
-"""Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first and as long as the
-second, from corner to corner of their box; lesions put into the wall with and without marrow reach 45 mm."""
-
-SCAPULA_MM: Final = 45.0
-MIN_BLADE_MM: Final = 35.0
-MIN_BLADE_MARROW: Final = 0.1
-"""A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
-marrow."""
-
-JOINT_MM: Final = 7.0
-CROWD_MM: Final = 30.0
-MIN_CROWD: Final = 4
-MIN_SMALL_BONE_MM3: Final = 500.0
-"""Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
-this near to each of them, which no limb does (a knee three). The last phalanx of a finger has this volume."""
-
-PLAQUE_MM: Final = 3.0
-"""Plaques of a vessel's wall lie this close to its blood."""
-
-MIN_BODY_MM3: Final = 1_000_000.0
-MIN_BONE_SHARE: Final = 0.01
-"""Of a litre of body or more, bones take at least this share: 3 % in a thigh, a third of that where fat is thickest."""
-
-MIN_UPRIGHT: Final = 0.7
-"""Rows of a picture that lean more than 45 degrees from front to back say nothing of the front."""
-
+SCAPULA_MM: Final = 45.0  # a scapula lies this far outside the ribs at most ...
+MIN_BLADE_MM: Final = 35.0  # ... a plate of this extent in every direction ...
+MIN_BLADE_MARROW: Final = 0.1  # ... whose thick borders show marrow
+JOINT_MM: Final = 7.0  # the dense parts of two small bones are this far apart across a joint
+CROWD_MM: Final = 30.0  # how near each other the bones of a hand or foot lie
+MIN_CROWD: Final = 4  # so many a slice of hand or foot shows there, and no limb (a knee three)
+MIN_SMALL_BONE_MM3: Final = 500.0  # volume of the last phalanx of a finger
+PLAQUE_MM: Final = 3.0  # Plaques of a vessel's wall lie this close to its blood
+MIN_BODY_MM3: Final = 1_000_000.0  # of so much body or more ...
+MIN_BONE_SHARE: Final = 0.01  # ... bones take at least this: 3 % in a thigh, a third of that where fat is thickest
+MIN_UPRIGHT: Final = 0.7  # Rows of a picture that lean more than 45 degrees from front to back say nothing of the front
 MAX_HOLE_MM2: Final = 3_000.0
 """Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the
 thorax have ten times as much."""
@@ -213,7 +158,7 @@ class BoneMap:
     doubt: str | None
     """Why the skeleton found cannot be the whole; ``None`` where nothing speaks against it."""
 
-    def is_crowded(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> bool:
+    def is_crowded(self, low: Ints, high: Ints) -> bool:
         """Whether a box of the volume (first voxel, and the one after its last) lies among the bones of a hand or foot.
 
         Bones of ribs and spine, which outline a trunk, are none.
@@ -263,9 +208,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
 def _doubt(bone: Mask, inside: Mask, grid: Grid) -> str | None:
     block_mm3 = float(np.prod(grid.spacing_mm))
     body_mm3, share = float(inside.sum()) * block_mm3, float(bone.sum()) / max(float(inside.sum()), 1.0)
-    if body_mm3 < MIN_BODY_MM3 or share >= MIN_BONE_SHARE:
-        return None
-    return f"bones take {share:.1%} of the imaged body, less than any part of the body has"
+    is_enough = body_mm3 < MIN_BODY_MM3 or share >= MIN_BONE_SHARE
+    return None if is_enough else f"bones take {share:.1%} of the imaged body, less than any part of the body has"
 
 
 def _front(volume: CtVolume) -> int:
@@ -276,14 +220,9 @@ def _front(volume: CtVolume) -> int:
 
 def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
     """A coarse mask on the grid."""
-    index = (
-        np.minimum((np.arange(n) * fine + first) // step, size - 1)
-        for n, fine, first, step, size in zip(
-            grid.hu.shape, grid.step, grid.first, coarse.step, mask.shape, strict=True
-        )
-    )
-    result: Mask = mask[np.ix_(*index)]
-    return result
+    most = np.arange(max(grid.hu.shape))[:, None] * np.array(grid.step) + np.array(grid.first)
+    index = (axis[:n] for axis, n in zip(coarse.of_fine(most).T, grid.hu.shape, strict=True))
+    return np.asarray(mask[np.ix_(*index)])
 
 
 def _filled(bone: Mask, grid: Grid) -> Mask:
@@ -326,7 +265,7 @@ class _Pieces:
         if self.large:
             self.marrow[self.large] = map_in_threads(self._marrow, self.large)
 
-    def _share_above(self, limit_hu: float) -> NDArray[np.float64]:
+    def _share_above(self, limit_hu: float) -> Floats:
         """Share of each component's volume that voxels above a limit take: cortex that the means of blocks dim."""
         count = np.zeros(len(self.volume_mm3))
         for plane, hu in enumerate(self.volume.hu):
@@ -341,15 +280,15 @@ class _Pieces:
         is_deep = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM
         for i in self.large:
             ends = self._ends(i)
-            needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
             is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
-            through[i] = is_through and self.marrow[i, 0] >= needed
+            through[i] = is_through and self.marrow[i, 0] >= MIN_MARROW
             if is_through and is_deep:
                 found[i] = through[i]
             else:
                 is_tip = max(ends) >= TIP_SHARE and self.volume_mm3[i] >= MIN_TIP_MM3
-                needed = MIN_TIP_MARROW if is_tip else needed
-                found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
+                has_marrow = self.marrow[i, 1] >= (MIN_TIP_MARROW if is_tip else MIN_MARROW)
+                goes_on = max(ends) >= MIN_CUT_SHARE or self._extent_mm(i).max() >= MIN_LONG_MM or self._at_side(i)
+                found[i] = has_marrow and goes_on
         # No part of the body is without bone: what runs through a thin slab is one if there is no other.
         return found if found.any() else through
 
@@ -370,12 +309,11 @@ class _Pieces:
                 continue
             for i in here:
                 box = self.boxes[i - 1]
-                own = self.labels[box] == i
-                away = beyond_mm[box[1:]][own.any(axis=0)]
-                is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.median(away)) <= WALL_MM
-                is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
-                found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
+                away = beyond_mm[box[1:]][(self.labels[box] == i).any(axis=0)]
+                middle_mm = float(np.median(away))
+                is_blade = middle_mm <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
+                is_near = middle_mm <= WALL_MM or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW)
+                found[i] = is_near and float(np.percentile(away, 20)) >= -WALL_MM
         return found
 
     def at_joints(self, bone: Mask) -> Mask:
@@ -390,7 +328,7 @@ class _Pieces:
             found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
         return found
 
-    def _extent_mm(self, i: int) -> NDArray[np.float64]:
+    def _extent_mm(self, i: int) -> Floats:
         return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))
 
     def _ends(self, i: int) -> tuple[float, float]:

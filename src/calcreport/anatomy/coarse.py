@@ -10,40 +10,52 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Hu, Ints, Labels, Mask, Spacing
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
 COARSE_VOXEL_MM: Final = 3.0
 """Edge aimed at: finer than every layer the coarse maps must tell apart (fat, muscle), coarse enough to be quick."""
-
-_SLICES_AT_ONCE: Final = 8
-"""As many as the cache of a processor holds."""
+_SLICES_AT_ONCE: Final = 8  # As many as the cache of a processor holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CoarseVolume:
+class Grid:
     """Block means of a volume."""
 
-    hu: NDArray[np.int16]
-    """Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between are
-    left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale."""
-    is_imaged: NDArray[np.bool_]
-    """Same shape; false where a block holds a voxel outside the field of view."""
+    hu: Hu
+    """Shape ``(slices, rows, columns)`` of the grid, HU."""
     step: tuple[int, int, int]
-    """Fine voxels a coarse voxel spans along slice, row, column."""
-    spacing_mm: tuple[float, float, float]
-    """Distances between coarse voxels along slice, row, column, mm."""
+    """Fine voxels a block spans along slice, row, column."""
+    spacing_mm: Spacing
+    """Distances between blocks along slice, row, column, mm."""
+    first: tuple[int, int, int] = (0, 0, 0)
+    """Fine voxel at which the first block begins; blocks without a patient are left out."""
 
-    def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Coarse index that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
-        coarse = np.asarray(index, dtype=np.int64) // np.asarray(self.step)
-        clipped: NDArray[np.int64] = np.minimum(coarse, np.asarray(self.hu.shape) - 1)
-        return clipped
+    def of_fine(self, index: Labels) -> Ints:
+        """Block that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
+        within = np.maximum(np.asarray(index) - np.asarray(self.first), 0) if any(self.first) else np.asarray(index)
+        block: Ints = np.minimum(within // np.asarray(self.step), np.asarray(self.hu.shape) - 1, dtype=np.int64)
+        return block
+
+    def steps(self, length_mm: float) -> int:
+        """Blocks within a slice that a length spans, at least one."""
+        return max(1, round(length_mm / self.spacing_mm[1]))
 
 
-def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np.int16]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoarseVolume(Grid):
+    """Blocks within one slice each; slices between are left out, not averaged.
+
+    Blocks with a voxel that was not imaged hold the floor of the scale.
+    """
+
+    is_imaged: Mask
+    """Shape of `hu`; false where a block holds a voxel outside the field of view."""
+
+
+def block_means(planes: Hu, steps: tuple[int, int]) -> Hu:
     """Means over blocks of some slices, HU, rounded down where whole; the last of an axis may be smaller."""
     down, across = steps
     count, rows, columns = planes.shape
@@ -61,73 +73,44 @@ def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np
         total += parts[..., j]
     means[:, :high, :wide] = total // (down * across)
     if rows % down:
-        means[:, -1] = np.add.reduceat(planes[:, row_starts[-1] :].mean(axis=1), column_starts, axis=1) / np.diff(
-            np.append(column_starts, columns)
-        )
+        last = np.add.reduceat(planes[:, row_starts[-1] :].mean(axis=1), column_starts, axis=1)
+        means[:, -1] = last / np.diff(np.append(column_starts, columns))
     if columns % across:
-        means[:, :, -1] = np.add.reduceat(planes[:, :, column_starts[-1] :].mean(axis=2), row_starts, axis=1) / np.diff(
-            np.append(row_starts, rows)
-        )
+        last = np.add.reduceat(planes[:, :, column_starts[-1] :].mean(axis=2), row_starts, axis=1)
+        means[:, :, -1] = last / np.diff(np.append(row_starts, rows))
     return means
 
 
 def coarsen(volume: CtVolume) -> CoarseVolume:
     """Reduce a volume to its coarse grid."""
-    i, j, k = (max(1, round(COARSE_VOXEL_MM / s)) for s in volume.geometry.spacing_mm)
-    step = (i, j, k)
-    taken = volume.hu[:: step[0]]
-    starts = range(0, len(taken), _SLICES_AT_ONCE)
-    hu = np.concatenate(map_in_threads(lambda i: block_means(taken[i : i + _SLICES_AT_ONCE], step[1:]), starts))
-    lowest = NOT_IMAGED_HU // 2
-    is_imaged = hu > lowest - 20
     spacing = volume.geometry.spacing_mm
+    i, j, k = (max(1, round(COARSE_VOXEL_MM / s)) for s in spacing)
+    planes = volume.hu[::i]
+    starts = range(0, len(planes), _SLICES_AT_ONCE)
+    hu = np.concatenate(map_in_threads(lambda n: block_means(planes[n : n + _SLICES_AT_ONCE], (j, k)), starts))
+    lowest = NOT_IMAGED_HU // 2
     return CoarseVolume(
-        hu=np.maximum(hu, np.int16(lowest)),
-        is_imaged=is_imaged,
-        step=step,
-        spacing_mm=(spacing[0] * step[0], spacing[1] * step[1], spacing[2] * step[2]),
-    )
+        hu=np.maximum(hu, np.int16(lowest)), is_imaged=hu > lowest - 20, step=(i, j, k),
+        spacing_mm=(spacing[0] * i, spacing[1] * j, spacing[2] * k),
+    )  # fmt: skip
 
 
-IN_PLANE_MM: Final = 1.5
-"""Edge aimed at within a slice: half of a rib's cortex and marrow, so that both still show."""
-
+IN_PLANE_MM: Final = 1.5  # Edge aimed at within a slice: half of a rib's cortex and marrow, so that both still show
 THROUGH_MM: Final = 3.0
 """Whole slices are averaged up to this thickness: a rib that runs obliquely still overlaps itself in the next."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Grid:
-    """Block means of a volume, lightly smoothed within the slice."""
+def make_grid(volume: CtVolume, coarse: CoarseVolume, body: Mask) -> Grid:
+    """Reduce the part of a volume that holds the body (coarse shape), lightly smoothed within the slice.
 
-    hu: NDArray[np.int16]
-    """Shape ``(slices, rows, columns)`` of the grid, HU."""
-    step: tuple[int, int, int]
-    """Fine voxels a block spans along slice, row, column."""
-    spacing_mm: tuple[float, float, float]
-    """Distances between blocks along slice, row, column, mm."""
-    first: tuple[int, int, int] = (0, 0, 0)
-    """Fine voxel at which the first block begins; blocks without a patient are left out."""
-
-    def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Block that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
-        block = (np.asarray(index, dtype=np.int64) - np.asarray(self.first)) // np.asarray(self.step)
-        clipped: NDArray[np.int64] = np.clip(block, 0, np.asarray(self.hu.shape) - 1)
-        return clipped
-
-    def steps(self, length_mm: float) -> int:
-        """Blocks within a slice that a length spans, at least one."""
-        return max(1, round(length_mm / self.spacing_mm[1]))
-
-
-def make_grid(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_]) -> Grid:
-    """Reduce the part of a volume that holds the body (coarse shape); the last blocks of an axis may be smaller."""
+    The last blocks of an axis may be smaller.
+    """
     spacing = volume.geometry.spacing_mm
     step = (max(1, int(THROUGH_MM / spacing[0] + 1e-6)), *(max(1, round(IN_PLANE_MM / s)) for s in spacing[1:]))
     top, bottom = _range(np.asarray(body.any(axis=(0, 2))), coarse.step[1], step[1])
     left, right = _range(np.asarray(body.any(axis=(0, 1))), coarse.step[2], step[2])
 
-    def reduce(plane: int) -> NDArray[np.int16]:
+    def reduce(plane: int) -> Hu:
         planes = block_means(volume.hu[plane : plane + step[0], top:bottom, left:right], (step[1], step[2]))
         mean = planes[0] if len(planes) == 1 else (planes.sum(axis=0, dtype=np.int32) // len(planes)).astype(np.int16)
         return _smooth(np.maximum(mean, np.int16(LOWEST_HU)))
@@ -137,7 +120,7 @@ def make_grid(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_]) -
     return Grid(hu=hu, step=(step[0], step[1], step[2]), spacing_mm=(i, j, k), first=(0, top, left))
 
 
-def _range(holds: NDArray[np.bool_], coarse_step: int, step: int) -> tuple[int, int]:
+def _range(holds: Mask, coarse_step: int, step: int) -> tuple[int, int]:
     """First and last fine voxel along an axis of what a coarse profile holds, with a block of margin."""
     held = np.flatnonzero(holds)
     if not held.size:
@@ -147,25 +130,20 @@ def _range(holds: NDArray[np.bool_], coarse_step: int, step: int) -> tuple[int, 
     return low, (int(held[-1]) + 1) * coarse_step + margin
 
 
-def _smooth(plane: NDArray[np.int16]) -> NDArray[np.int16]:
+def _smooth(plane: Hu) -> Hu:
     """Weights 1, 2, 1 along rows and columns: a standard deviation of 0.7 blocks, about 1 mm."""
     wide = np.pad(plane, 1, mode="edge")
     rows = (wide[:-2] + wide[1:-1] * np.int16(2) + wide[2:]) >> 2
-    smooth: NDArray[np.int16] = (rows[:, :-2] + rows[:, 1:-1] * np.int16(2) + rows[:, 2:]) >> 2
-    return smooth
+    return np.asarray((rows[:, :-2] + rows[:, 1:-1] * np.int16(2) + rows[:, 2:]) >> 2)
 
 
 SOFT_TISSUE_HU: Final = (-20, 150)
 """Voxels in this range are muscle or fluid with noise; fat and mineral would add their own texture."""
-
-MIN_PAIRS: Final = 200
-"""Fewer voxel pairs than this say nothing about a slice."""
-
-DEFAULT_NOISE_HU: Final = 20.0
-"""Assumed where no slice holds enough soft tissue: a usual value for body CT."""
+MIN_PAIRS: Final = 200  # Fewer voxel pairs than this say nothing about a slice
+DEFAULT_NOISE_HU: Final = 20.0  # Assumed where no slice holds enough soft tissue: a usual value for body CT
 
 
-def slice_noise_hu(plane: NDArray[np.int16]) -> float | None:
+def slice_noise_hu(plane: Hu) -> float | None:
     """Standard deviation of the noise in one slice, HU, or ``None`` with too little soft tissue.
 
     `plane`: shape ``(rows, columns)``, HU. Median absolute difference of voxels two columns apart, so that neither
@@ -181,7 +159,7 @@ def slice_noise_hu(plane: NDArray[np.int16]) -> float | None:
     return float(np.median(np.abs(difference))) / 0.6745 / float(np.sqrt(2.0))
 
 
-def volume_noise_hu(hu: NDArray[np.int16], *, samples: int = 16) -> float:
+def volume_noise_hu(hu: Hu, *, samples: int = 16) -> float:
     """Upper-quartile noise over some evenly spaced slices, HU: the noisy part of a scan sets the pace."""
     chosen = np.unique(np.linspace(0, hu.shape[0] - 1, min(samples, hu.shape[0])).round().astype(int))
     values = [noise for i in chosen if (noise := slice_noise_hu(hu[i])) is not None]

@@ -11,24 +11,23 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from calcreport.anatomy.arrays import Hu, Ints, Mask
 from calcreport.processes.threads import map_in_threads
 
-_SLICES_AT_ONCE: Final = 4
-"""As many as the cache of a processor holds."""
+_SLICES_AT_ONCE: Final = 4  # As many as the cache of a processor holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
     """Runs of set voxels, sorted by slice, row, start."""
 
-    row: NDArray[np.int64]
+    row: Ints
     """Shape ``(n,)``; ``slice * rows + row``."""
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
+    start: Ints
+    stop: Ints
     """Shape ``(n,)``; first column and one past the last."""
     shape: tuple[int, int, int]
     """Slices, rows, columns of the volume."""
@@ -39,11 +38,11 @@ class Runs:
         return int(self.row.size)
 
 
-def find_runs(hu: NDArray[np.int16], limit: int) -> Runs:
+def find_runs(hu: Hu, limit: int) -> Runs:
     """Runs of voxels at or above a limit in HU; `hu` of shape ``(slices, rows, columns)``."""
     shape = hu.shape
 
-    def collect(first: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def collect(first: int) -> tuple[Ints, Ints, Ints]:
         mask = hu[first : first + _SLICES_AT_ONCE] >= limit
         row, start, stop = _runs_of_rows(mask.reshape(-1, shape[2]))
         return row + first * shape[1], start, stop
@@ -53,7 +52,7 @@ def find_runs(hu: NDArray[np.int16], limit: int) -> Runs:
     return Runs(row=row, start=start, stop=stop, shape=shape)
 
 
-def _runs_of_rows(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _runs_of_rows(mask: Mask) -> tuple[Ints, Ints, Ints]:
     """Row, first column and one past the last column of each run, sorted by row and column."""
     rows, columns = mask.shape
     # A clear column after every row ends its runs there; a clear voxel in front starts the first.
@@ -65,12 +64,12 @@ def _runs_of_rows(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[n
     return row, start - row * (columns + 1), stop - row * (columns + 1)
 
 
-def count_up(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def count_up(lengths: Ints) -> Ints:
     """0, 1, … up to each length, one after the other: ``[2, 3]`` gives ``[0, 1, 0, 1, 2]``."""
     return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def label_runs(runs: Runs) -> tuple[NDArray[np.int64], int]:
+def label_runs(runs: Runs) -> tuple[Ints, int]:
     """Component of each run, from 0, and how many; voxels that share a face, an edge or a corner belong together."""
     if runs.count == 0:
         return np.zeros(0, dtype=np.int64), 0
@@ -102,13 +101,13 @@ class Components:
 
     runs: Runs
     """Runs sorted by component, then by slice, row and column."""
-    first: NDArray[np.int64]
+    first: Ints
     """Shape ``(count + 1,)``; runs ``first[i]:first[i + 1]`` belong to component ``i``."""
-    voxels: NDArray[np.int64]
+    voxels: Ints
     """Shape ``(count,)``; number of voxels."""
-    box: NDArray[np.int64]
+    box: Ints
     """Shape ``(count, 3, 2)``; first and one past the last slice, row, column."""
-    peak_hu: NDArray[np.int16]
+    peak_hu: Hu
     """Shape ``(count,)``; greatest value inside, HU."""
 
     @property
@@ -116,20 +115,25 @@ class Components:
         """Number of components."""
         return int(self.voxels.size)
 
-    def indices(self, component: int) -> NDArray[np.int64]:
+    def around(self, members: Ints, margin: Ints) -> tuple[Ints, Ints]:
+        """First voxel, and one past the last, of a box around some components with a margin, cut to the volume."""
+        low, high = self.box[members, :, 0].min(axis=0), self.box[members, :, 1].max(axis=0)
+        return np.maximum(low - margin, 0), np.minimum(high + margin, self.runs.shape)
+
+    def indices(self, component: int) -> Ints:
         """Voxel indices (slice, row, column) of a component, shape ``(n, 3)``."""
         own = slice(int(self.first[component]), int(self.first[component + 1]))
         return _voxels(self.runs.row[own], self.runs.start[own], self.runs.stop[own], self.runs.shape[1])
 
 
-def _voxels(row: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+def _voxels(row: Ints, start: Ints, stop: Ints, rows: int) -> Ints:
     """Voxel indices (slice, row, column) of runs in a volume of so many rows a slice, shape ``(n, 3)``."""
     length = stop - start
     plane, line = np.divmod(np.repeat(row, length), rows)
     return np.stack([plane, line, np.repeat(start, length) + count_up(length)], axis=1)
 
 
-def find_components(hu: NDArray[np.int16], runs: Runs) -> Components:
+def find_components(hu: Hu, runs: Runs) -> Components:
     """Components of the set voxels given as runs; only their voxels of `hu` are read."""
     labels, count = label_runs(runs)
     order = np.argsort(labels, kind="stable")
@@ -152,9 +156,18 @@ def find_components(hu: NDArray[np.int16], runs: Runs) -> Components:
     return Components(runs=runs, first=first, voxels=voxels, box=box, peak_hu=peak_hu)
 
 
-def paint(components: Components, members: NDArray[np.int64], box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
+Box = tuple[slice, slice, slice]  # slices, rows, columns, with explicit bounds
+
+
+def box_of(low: Ints, high: Ints) -> Box:
+    """Part of a volume from one voxel up to, not including, another; shape ``(3,)`` each."""
+    i, j, k = map(slice, low.tolist(), high.tolist())
+    return i, j, k
+
+
+def paint(components: Components, members: Ints, box: Box) -> Mask:
     """Voxels of some components, by number, inside a box of the volume with explicit bounds."""
-    low, high = (np.array([getattr(s, end) for s in box]) for end in ("start", "stop"))
+    low, high = np.array([(s.start, s.stop) for s in box]).T
     mask = np.zeros(tuple(high - low), dtype=bool)
     runs, boxes = components.runs, components.box[members]
     rows = runs.shape[1]
@@ -169,7 +182,7 @@ def paint(components: Components, members: NDArray[np.int64], box: tuple[slice, 
     return mask
 
 
-def with_extra(components: Components, hu: NDArray[np.int16], voxels: list[NDArray[np.int64]]) -> Components:
+def with_extra(components: Components, hu: Hu, voxels: list[Ints]) -> Components:
     """Components with further ones appended: one of each array of ascending indices, which others may hold."""
     rows, runs = components.runs.shape[1], components.runs
     index = np.concatenate(voxels)

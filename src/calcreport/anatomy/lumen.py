@@ -10,64 +10,44 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Hu, Labels, Mask
 from calcreport.anatomy.coarse import Grid
-from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, erode, join_neighbours
+from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
-
 MAX_LUMEN_HU: Final = 1_000
 """Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
 metal."""
-
+# neighbouring blocks of a lumen differ by noise (five values span four deviations at most) ...
 FLAT_DEVIATIONS: Final = 4.0
-FLAT_HU: Final = 20.0
-"""Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
-
-MAX_SPREAD_HU: Final = 3.0
-MAX_SPREAD: Final = 0.85
-"""Standard deviation over a lumen's section: this many times the noise plus this much mixing of contrast; trabeculae,
-cartilage and contrast in bowel vary by 20 HU and more."""
-
+FLAT_HU: Final = 20.0  # ... and by this slow change
+MAX_SPREAD_HU: Final = 3.0  # mixing of contrast; trabeculae, cartilage and contrast in bowel vary by 20 HU and more
+MAX_SPREAD: Final = 0.85  # standard deviation over a lumen's section beside it, in deviations of the noise
 SECTION_MM2: Final = (20.0, 1_000.0)
 """Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
 36 mm. A bladder is broader."""
-
+# section above unenhanced blood of a vessel of 4-10 mm, which has no flat inside and lies apart in each slice
 SMALL_MM2: Final = (9.0, 160.0)
-SMALL_CHANGE: Final = 0.06
-"""A vessel of 4-10 mm has no flat inside; it lies apart in each slice with a section of this area above unenhanced
-blood, and its peak stays the same along the vessel but for noise and this share."""
-
-MAX_BLOCK_MM: Final = 2.0
-"""Broader blocks do not show what is so narrow."""
-
+SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
+MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
 SHARPNESS: Final = 1.35
 """Voxels of such a vessel are this much denser than its block means at most: its middle is its densest part. Walls of
 calcified arteries and cortex of slim bones are two to three times as dense."""
-
-RIM_MM: Final = 4.5
-DENSER_HU: Final = 50.0
-"""Around a section this far, blocks denser than its middle by this and noise are bone …"""
-
-MAX_DENSER: Final = 0.35
-MIN_FAINTER: Final = 0.25
-"""… which lies on one side of a vessel at most (an aorta on the spine), while its other sides fall off."""
-
-MIN_TUBE_MM: Final = 50.0
-MIN_TUBE_SHARE: Final = 0.8
-"""Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
-
+RIM_MM: Final = 4.5  # around a section this far ...
+DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
+MAX_DENSER: Final = 0.35  # ... which lies on one side of a vessel at most (an aorta on the spine) ...
+MIN_FAINTER: Final = 0.25  # ... while its other sides fall off
+MIN_TUBE_MM: Final = 50.0  # vessels are followed this far; loops of bowel turn away sooner ...
+MIN_TUBE_SHARE: Final = 0.8  # ... or through this much of a shorter scan
 MIN_SLIMNESS: Final = 2.0
 """A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
 not."""
-
 MIN_ROUND: Final = 0.5
 """Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
-
-MIN_CHAMBER_MM3: Final = 5_000.0
+MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan; see `MAX_SHELL_HU`
 MAX_SHELL_HU: Final = 10.0
 """Blood apart from the vessels that run through the scan has at least this volume, and an edge denser than its inside
 by no more than this: 8 HU in real hearts; in noise vertebrae and clavicles, 11-51 HU, are flat too."""
@@ -109,7 +89,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     return Lumen(mask=mask, hu=top)
 
 
-def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
+def _flat(hu: Hu, noise_hu: float) -> Mask:
     """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
     high, low = (join_neighbours(hu, "cross", IN_PLANE, join) for join in (np.maximum, np.minimum))
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
@@ -120,14 +100,14 @@ def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
 class _Sections:
     """Flat sections, one value a label (0: none)."""
 
-    area_mm2: NDArray[np.float64]
-    mean_hu: NDArray[np.float64]
+    area_mm2: Floats
+    mean_hu: Floats
     is_even: Mask
     is_round: Mask
     falls_off: Mask
 
 
-def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: float) -> _Sections:
+def _describe(grid: Grid, labels: Labels, count: int, noise_hu: float) -> _Sections:
     inside = labels > 0
     number, value = labels[inside], grid.hu[inside].astype(np.float64)
     size = np.maximum(np.bincount(number, minlength=count + 1), 1).astype(np.float64)
@@ -153,7 +133,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
 
 
 def find_small_vessels(
-    grid: Grid, fine_hu: NDArray[np.int16], body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
+    grid: Grid, fine_hu: Hu, body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
 ) -> Lumen:
     """Enhanced vessels too narrow for an even inside, where no broader ones are found.
 
@@ -187,7 +167,7 @@ def find_small_vessels(
     return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu)
 
 
-def _sharpest(grid: Grid, fine_hu: NDArray[np.int16], own: Mask, box: tuple[slice, ...]) -> float:
+def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> float:
     """Greatest HU of the voxels of a chain's section, the middle one of all its slices."""
     greatest = []
     for plane, mask in enumerate(own, start=box[0].start):
@@ -204,14 +184,12 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
     labels, count = ndimage.label(core)
     keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
-    keep[0] = False
     inner, boxes = erode(core, "cross"), ndimage.find_objects(labels)
     for n in np.flatnonzero(keep):
         own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
         keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
     keep[labels[tubes]] = True
-    result: Mask = keep[labels]
-    return result
+    return chosen(labels, keep)
 
 
 def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
@@ -226,5 +204,4 @@ def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
             blocks = ((labels[box] == n) & mask[box]).sum(axis=(1, 2))
             broad_mm = 2 * np.sqrt(blocks.max() * grid.spacing_mm[1] * grid.spacing_mm[2] / np.pi)
             is_long[n] = np.count_nonzero(blocks) * grid.spacing_mm[0] >= MIN_SLIMNESS * broad_mm
-    result: Mask = is_long[labels] & mask
-    return result
+    return chosen(labels, is_long) & mask

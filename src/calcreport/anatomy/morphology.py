@@ -6,32 +6,25 @@ The results are those of `scipy.ndimage`, which a property test holds them to.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Ints, Labels, Mask
 from calcreport.processes.threads import MOST_THREADS, map_in_threads
-
-Mask = NDArray[np.bool_]
 
 Element = Literal["cross", "square", "disc"]
 """What a voxel touches: its neighbours along each axis; those at the corners too; or both in turn, which makes the
 corners of a box five voxels wide round."""
 
-IN_PLANE: Final = (1, 2)
-"""Axes of a slice: row and column."""
-
-ALL_AXES: Final = (0, 1, 2)
-
+IN_PLANE: Final = (1, 2)  # Axes of a slice: row and column
+ALL_AXES: Final = (0, 1, 2)  # slice, row and column
 TOUCHING_IN_PLANE: Final = ndimage.generate_binary_structure(3, 1) & np.array([[[False]], [[True]], [[False]]])
 """Structure of `ndimage.label` for what touches within a slice."""
-
-SHARED_VOXELS: Final = 500_000
-"""Voxels from which a mask is shared between threads."""
-
+SHARED_VOXELS: Final = 500_000  # Voxels from which a mask is shared between threads
+# elements that are joined one after the other
 _PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square")}
 
 
@@ -61,19 +54,22 @@ def erode(
     for _ in range(steps):
         for shape in _PASSES.get(element, (element,)):
             shrunk = join_neighbours(shrunk, shape, axes, np.logical_and)
-            if not beyond:
-                _clear_border(shrunk, axes)
+            for axis in () if beyond else axes:
+                np.moveaxis(shrunk, axis, 0)[[0, -1]] = False
     return shrunk
 
 
 def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
     """Erode and dilate slice by slice; eroding, the mask is taken to go on beyond the side of the picture."""
-    return _by_slabs(partial(_open, element=element, steps=steps), mask)
+    return _by_slabs(lambda part: dilate(erode(part, element, steps=steps, beyond=1), element, steps=steps), mask)
 
 
 def close_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
     """Dilate and erode slice by slice; what lies at the side of the picture is taken to go on just beyond it."""
-    return _by_slabs(partial(_close, element=element, steps=steps), mask)
+    rim = steps * len(_PASSES.get(element, (element,)))
+    wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
+    closed = _by_slabs(lambda part: erode(dilate(part, element, steps=steps), element, steps=steps), wide)
+    return closed[:, rim:-rim, rim:-rim]
 
 
 def outside_planes(mask: Mask) -> Mask:
@@ -88,24 +84,24 @@ def _by_slabs(work: Callable[[Mask], Mask], mask: Mask) -> Mask:
     return np.concatenate(map_in_threads(work, np.array_split(mask, MOST_THREADS)))
 
 
-def _open(mask: Mask, element: Element, steps: int) -> Mask:
-    return dilate(erode(mask, element, steps=steps, beyond=1), element, steps=steps)
-
-
-def _close(mask: Mask, element: Element, steps: int) -> Mask:
-    rim = steps * len(_PASSES.get(element, (element,)))
-    wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
-    return erode(dilate(wide, element, steps=steps), element, steps=steps)[:, rim:-rim, rim:-rim]
-
-
 def _outside(mask: Mask) -> Mask:
     labels, count = ndimage.label(~mask, structure=TOUCHING_IN_PLANE)
     is_open = np.zeros(count + 1, dtype=np.bool_)
     for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         is_open[side] = True
-    is_open[0] = False
-    outside: Mask = is_open[labels]
-    return outside
+    return chosen(labels, is_open)
+
+
+def chosen(labels: Labels, is_chosen: Mask) -> Mask:
+    """The parts that are chosen, shape of `labels`; `is_chosen` has a value a label, that of 0 does not count."""
+    is_chosen[0] = False
+    mask: Mask = is_chosen[labels]
+    return mask
+
+
+def enlarged(mask: Mask, steps: Ints) -> Mask:
+    """Mask with every voxel so many times as long along each axis."""
+    return mask.repeat(steps[0], 0).repeat(steps[1], 1).repeat(steps[2], 2)
 
 
 def join_neighbours(array: NDArray[Any], shape: Element, axes: tuple[int, ...], join: np.ufunc) -> NDArray[Any]:
@@ -118,9 +114,3 @@ def join_neighbours(array: NDArray[Any], shape: Element, axes: tuple[int, ...], 
         for to, of in ((tuple(upper), tuple(lower)), (tuple(lower), tuple(upper))):
             join(result[to], source[of], out=result[to])
     return result
-
-
-def _clear_border(mask: Mask, axes: tuple[int, ...]) -> None:
-    for axis in axes:
-        along = np.moveaxis(mask, axis, 0)
-        along[0] = along[-1] = False

@@ -12,83 +12,58 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from calcreport.anatomy.components import Components, paint
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, erode, outside_planes
+from calcreport.anatomy.arrays import Hu, Ints, Mask, Spacing
+from calcreport.anatomy.components import Components, box_of, paint
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, enlarged, erode, outside_planes
 
-GRID_MM: Final = 1.5
-"""In-plane pixel of the outlines compared, mm."""
-
-STEP_MM: Final = 3.0
-"""Distance between the outlines compared along the scan, mm."""
-
+GRID_MM: Final = 1.5  # In-plane pixel of the outlines compared, mm
+STEP_MM: Final = 3.0  # Distance between the outlines compared along the scan, mm
 REFERENCE_MM: Final = (15.0, 24.0, 36.0)
 """Distances above and below at which the bone's own outline is taken: shorter ones follow curved bones, longer ones
 see past long deposits."""
-
-SLACK_MM: Final = 2.2
-"""An outline may change this much on its own."""
-
-MIN_THICKNESS_MM: Final = 4.0
-"""Outgrowths thinner than this are the roughness of the bone."""
-
-MIN_VOLUME_MM3: Final = 80.0
-
-CORTEX_RATIO: Final = 1.3
-"""The cortex is at least this much denser than the surface of mineral laid on it."""
-
-MAX_SHAFT_MM: Final = 48.0
-"""Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft."""
-
-MIN_SOLIDITY: Final = 0.82
-"""Shafts are convex in section."""
-
-MIN_CORTEX_HU: Final = 550.0
-"""Shafts have a dense rim."""
-
-MAX_AREA_CHANGE: Final = 1.7
+SLACK_MM: Final = 2.2  # An outline may change this much on its own
+MIN_THICKNESS_MM: Final = 4.0  # Outgrowths thinner than this are the roughness of the bone
+MIN_VOLUME_MM3: Final = 80.0  # smaller outgrowths are not listed
+CORTEX_RATIO: Final = 1.3  # The cortex is at least this much denser than the surface of mineral laid on it
+MAX_SHAFT_MM: Final = 48.0  # Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft
+MIN_SOLIDITY: Final = 0.82  # Shafts are convex in section
+MIN_CORTEX_HU: Final = 550.0  # Shafts have a dense rim
+MAX_AREA_CHANGE: Final = 1.7  # of the section of a shaft over that of a bone between
 
 
-def find_outgrowths(
-    hu: NDArray[np.int16],
-    components: Components,
-    skeleton: NDArray[np.bool_],
-    spacing_mm: tuple[float, float, float],
-) -> list[NDArray[np.int64]]:
+def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: Spacing) -> list[Ints]:
     """Voxels of outgrowths of long-bone shafts, an array of shape ``(n, 3)`` each; `skeleton` is true for bones."""
     if not skeleton.any():
         return []
-    boxes = components.box[skeleton]
-    low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
+    members = np.flatnonzero(skeleton)
+    low, high = components.around(members, np.zeros(3, dtype=np.int64))
+    box = box_of(low, high)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
-    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     thin = tuple(slice(None, None, int(n)) for n in step)
-    outlines, density = (
-        ~outside_planes(paint(components, np.flatnonzero(skeleton), box)[thin]),
-        np.ascontiguousarray(hu[box][thin]),
-    )
+    bones = paint(components, members, box)
+    outlines, density = ~outside_planes(bones[thin]), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
-    residual = _residual(outlines, density, grid_mm)
-    found: list[NDArray[np.int64]] = []
-    labels, count = ndimage.label(residual, structure=np.ones((3, 3, 3)))
+    found: list[Ints] = []
+    labels, _ = ndimage.label(_residual(outlines, density, grid_mm), structure=np.ones((3, 3, 3)))
     for i, place in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[place] == i
-        if count == 0 or float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
+        part, planes = labels[place] == i, place[0]
+        if float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
             continue
-        planes_of = place[0]
-        if not _lies_on_cortex(labels[planes_of] == i, outlines[planes_of], density[planes_of]):
+        if not _lies_on_cortex(labels[planes] == i, outlines[planes], density[planes]):
             continue
-        start = np.array([s.start for s in place])
-        index = _fine_voxels(components, skeleton, part, start * step + low, step, hu.shape)
+        start = np.array([s.start for s in place]) * step
+        region = enlarged(part, step)
+        inside = bones[tuple(slice(a, a + n) for a, n in zip(start.tolist(), region.shape, strict=True))]
+        index = np.argwhere(inside & region[tuple(slice(n) for n in inside.shape)]) + start + low
         if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:
             found.append(index)
     return found
 
 
-def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+def _residual(outlines: Mask, density: Hu, grid_mm: tuple[float, ...]) -> Mask:
     """What lies outside the bone's own course, on the grid of outlines."""
     grown, kernel = dilate(outlines, _disc(SLACK_MM, grid_mm)), _disc(MIN_THICKNESS_MM / 2, grid_mm)
     labels, _ = ndimage.label(outlines, structure=TOUCHING_IN_PLANE)
@@ -128,7 +103,7 @@ def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> Element:
     return "disc" if radius_mm / grid_mm[1] >= 1.5 else "cross"
 
 
-def _is_shaft(section: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
+def _is_shaft(section: Mask, density: Hu, grid_mm: tuple[float, ...]) -> bool:
     """Whether a region, in its box, looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
     area = int(np.count_nonzero(section))
     if not 30.0 < area * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
@@ -138,23 +113,7 @@ def _is_shaft(section: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: t
     return is_dense and area >= MIN_SOLIDITY * int(np.count_nonzero(convex_hull_image(section)))
 
 
-def _fine_voxels(
-    components: Components,
-    skeleton: NDArray[np.bool_],
-    part: NDArray[np.bool_],
-    start: NDArray[np.int64],
-    step: NDArray[np.int64],
-    shape: tuple[int, ...],
-) -> NDArray[np.int64]:
-    """Dense voxels of the bones within a part of the coarse grid, shape ``(n, 3)``."""
-    region = part.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
-    stop = np.minimum(start + np.array(region.shape), np.array(shape))
-    box = (slice(int(start[0]), int(stop[0])), slice(int(start[1]), int(stop[1])), slice(int(start[2]), int(stop[2])))
-    region = region[: box[0].stop - box[0].start, : box[1].stop - box[1].start, : box[2].stop - box[2].start]
-    return np.argwhere(paint(components, np.flatnonzero(skeleton), box) & region) + start
-
-
-def _lies_on_cortex(part: NDArray[np.bool_], outlines: NDArray[np.bool_], density: NDArray[np.int16]) -> bool:
+def _lies_on_cortex(part: Mask, outlines: Mask, density: Hu) -> bool:
     """Whether the way from an outgrowth to the middle of its bone crosses a cortex denser than its own surface.
 
     The bow of a shaft is cortex itself, and a trochanter has its rim outside and trabeculae towards the marrow; mineral

@@ -6,63 +6,33 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
-from calcreport.anatomy.cavities import PAIR_RATIO, Trunk
 from calcreport.anatomy.morphology import outside_planes
+from calcreport.anatomy.trunk import PAIR_RATIO, Trunk
 
-MIN_BONE_MM2: Final = 70.0
-"""A fibula's section; smaller pieces are not counted."""
-
-MIN_LIMB_MM2: Final = 800.0
-"""A wrist's section."""
-
-FEMUR_MM2: Final = (430.0, 1_100.0)
-HUMERUS_MM2: Final = (200.0, 400.0)
-"""Sections of the shafts with their marrow: 24-36 mm and 16-22 mm across."""
-
-MIN_TIBIA_MM2: Final = 300.0
-MIN_LEG_RATIO: Final = 2.2
-"""Section of a tibia, and of tibia over fibula."""
-
-MAX_FOREARM: Final = (350.0, 2.0)
-"""Largest section of radius or ulna, and of one over the other."""
-
-JOINT_MM: Final = 50.0
-"""Ends of femur, tibia, humerus are at least this broad; shafts are not."""
-
-SHAFT_RATIO: Final = 4.0
-"""A bone this much larger than the next stands alone."""
-
-MIN_APART_MM: Final = 80.0
-"""Distance of the bones of two legs."""
-
-MIN_RUN_MM: Final = 30.0
-MIN_JOINT_MM: Final = 9.0
-"""A shaft is believed over the first length, a joint over the second."""
-
-SHIN_MM: Final = (18.0, 60.0)
-"""Distance of tibia and fibula; the hip bone lies farther from the femur."""
-
-MIN_ROUNDNESS: Final = 0.42
-"""Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less."""
-
-MIN_THIGH_MM2: Final = 6_000.0
-"""Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less."""
-
+MIN_BONE_MM2: Final = 70.0  # A fibula's section; smaller pieces are not counted
+MIN_LIMB_MM2: Final = 800.0  # A wrist's section
+FEMUR_MM2: Final = (430.0, 1_100.0)  # section of the shaft with its marrow: 24-36 mm across
+HUMERUS_MM2: Final = (200.0, 400.0)  # 16-22 mm across
+MIN_TIBIA_MM2: Final = 300.0  # section of a tibia ...
+MIN_LEG_RATIO: Final = 2.2  # ... and of tibia over fibula
+MAX_FOREARM: Final = (350.0, 2.0)  # Largest section of radius or ulna, and of one over the other
+JOINT_MM: Final = 50.0  # Ends of femur, tibia, humerus are at least this broad; shafts are not
+SHAFT_RATIO: Final = 4.0  # A bone this much larger than the next stands alone
+MIN_APART_MM: Final = 80.0  # Distance of the bones of two legs
+MIN_RUN_MM: Final = 30.0  # a shaft is believed over this length ...
+MIN_JOINT_MM: Final = 9.0  # ... and a joint over this
+SHIN_MM: Final = (18.0, 60.0)  # Distance of tibia and fibula; the hip bone lies farther from the femur
+MIN_ROUNDNESS: Final = 0.42  # Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less
+MIN_THIGH_MM2: Final = 6_000.0  # Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less
 MAX_ARM_MM2: Final = 13_000.0
 """Section of an upper arm; a thigh that the picture cuts may be as small, and is not named."""
-
-REACH_MM: Final = 110.0
-"""A joint reaches this far beyond the end of the shaft that names it."""
-
-MIN_ASIDE: Final = 0.4
-MIN_VOTES: Final = 0.8
-"""Share of the distance of two bones that lies across the patient, and share of levels that agree, to tell a side."""
-
-MIN_HIP_MM: Final = 12.0
-"""The shaft of the femur lies this far to the side of the bones of hip and pelvis."""
+REACH_MM: Final = 110.0  # A joint reaches this far beyond the end of the shaft that names it
+MIN_ASIDE: Final = 0.4  # share of the distance of two bones that lies across the patient, to state a side
+MIN_VOTES: Final = 0.8  # share of levels that agree on it
+MIN_HIP_MM: Final = 12.0  # The shaft of the femur lies this far to the side of the bones of hip and pelvis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,12 +40,12 @@ class Limbs:
     """What each level shows of limbs."""
 
     region: tuple[str | None, ...]
-    """Name per level for levels that show limbs alone; ``None`` where it is not told."""
-    middle: NDArray[np.float64]
+    """Name per level for levels that show limbs alone; ``None`` where it is not seen."""
+    middle: Floats
     """Shape ``(levels,)``; column midway between a pair of limbs, not a number where there is no pair."""
     side: int
-    """1 where a limb seen alone is the left one, -1 the right one, 0 where it is not told."""
-    axis: NDArray[np.float64]
+    """1 where a limb seen alone is the left one, -1 the right one, 0 where it is not seen."""
+    axis: Floats
     """Shape ``(levels,)``; column of the shaft of a limb seen alone, carried on to its joints."""
     arms: dict[int, str]
     """Index of a section beside the trunk to the part of the arm it shows."""
@@ -197,7 +167,7 @@ def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
     return result
 
 
-def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bool_]) -> tuple[str | None, ...]:
+def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: Mask) -> tuple[str | None, ...]:
     """Names: joints by the shaft they continue, upwards in the patient; arms may be raised, so theirs stay open."""
     reach = axial.levels(REACH_MM)
     names: list[str | None] = [k if k in _SHAFTS else None for k in kinds]
@@ -220,7 +190,7 @@ def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bo
     return tuple(names)
 
 
-_SHAFTS: Final = ("thigh", "lower leg", "upper arm", "forearm")
+_SHAFTS: Final = ("thigh", "lower leg", "upper arm", "forearm")  # regions with a single shaft or two
 
 
 def _name_joint(kinds: list[str | None], names: list[str | None], beyond: list[int], shaft: str, joint: str) -> None:
@@ -237,7 +207,7 @@ def _name_joint(kinds: list[str | None], names: list[str | None], beyond: list[i
             names[level] = joint
 
 
-def _side(axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]) -> int:
+def _side(axial: Axial, bone: Mask, aside: Floats, region: tuple[str | None, ...]) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
     votes, least = aside[aside != 0], axial.levels(MIN_RUN_MM)
     if votes.size >= least and abs(votes.mean()) >= 2 * MIN_VOTES - 1:

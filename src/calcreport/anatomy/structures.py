@@ -11,13 +11,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Ints
 from calcreport.anatomy.morphology import dilate
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import IncidentalKind
 
-SKELETON: Final = frozenset({StructureKind.BONE, StructureKind.CARTILAGE})
-"""Mineral mostly in these is skeleton."""
-
+SKELETON: Final = frozenset({StructureKind.BONE, StructureKind.CARTILAGE})  # Mineral mostly in these is skeleton
 INSIDES: Final = frozenset(
     {
         StructureKind.VESSEL, StructureKind.HEART, StructureKind.ORGAN, StructureKind.GUT, StructureKind.AIRWAY,
@@ -25,15 +24,11 @@ INSIDES: Final = frozenset(
     }
 )  # fmt: skip
 """Mineral in or on these is incidental."""
-
-MOSTLY: Final = 0.5
-"""A component belongs to the kind of structure that holds this share of its own voxels …"""
-
+MOSTLY: Final = 0.5  # A component belongs to the kind of structure that holds this share of its own voxels …
 BESIDE: Final = 1 / 3
 """… or, of the insides of the body, this share of it and of what lies within `REACH_PIXELS`: a plaque in the wall lies
 half outside the lumen that is labelled."""
-
-REACH_PIXELS: Final = 2
+REACH_PIXELS: Final = 2  # see `BESIDE`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +71,7 @@ def _read_group(kind: StructureKind, entries: Mapping[str, Any], incidental: Inc
     return found
 
 
-def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Structure | None:
+def structure_of(labels: AnatomyLabels, voxel_index: Ints) -> Structure | None:
     """Structure that a component belongs to, by the labels of another program.
 
     What holds `MOSTLY` of it: mineral in muscle is in muscle, whatever lies beside it. Otherwise the vessel, organ, gut
@@ -87,7 +82,7 @@ def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Struc
     return found if found is not None else _most(labels, _around(labels.labels, voxel_index), BESIDE, INSIDES)
 
 
-def _around(labels: NDArray[np.uint8], voxel_index: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _around(labels: NDArray[np.uint8], voxel_index: Ints) -> NDArray[np.uint8]:
     """Labels of a component and of what lies within `REACH_PIXELS` of it in the same slices."""
     margin = np.array((0, REACH_PIXELS, REACH_PIXELS))
     low, high = voxel_index.min(axis=0) - margin, voxel_index.max(axis=0) + margin + 1

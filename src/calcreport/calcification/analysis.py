@@ -1,10 +1,11 @@
-"""The whole image analysis of one CT series."""
+"""The whole image analysis of one CT series, and which Hounsfield limits it gets, and why."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from calcreport.anatomy.body import find_body, find_envelope
 from calcreport.anatomy.body_map import find_body_map
-from calcreport.anatomy.bone_map import find_bone_map
+from calcreport.anatomy.bone_map import MUSCLE_HU, find_bone_map
 from calcreport.anatomy.coarse import coarsen, volume_noise_hu
 from calcreport.anatomy.components import find_components, find_runs
 from calcreport.calcification.depth import prepare_layers, without_lumps
@@ -23,14 +24,15 @@ from calcreport.calcification.inner import MOST_IN_CAVITY, FeltMass, list_incide
 from calcreport.calcification.lesion import Measurer
 from calcreport.calcification.scene import BULGE_MM, Scene
 from calcreport.calcification.skin import find_skin
-from calcreport.calcification.thresholds import choose_thresholds
 from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETON_IMPLAUSIBLE, Doubt, IncidentalFinding
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
+from calcreport.model.report import Thresholds
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
 
+# Note where metal is in the field of view.
 NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 
 
@@ -50,7 +52,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     `volume`: hounsfield units with geometry; `acquisition`: kVp and contrast choose the thresholds; `settings`: limits;
     typed thresholds override everything; `contrast`: the clinician's word on contrast; overrides the header when given;
     `contours`: contours of whole lesions; each becomes one lesion; `labels`: masks of another program, hints on what is
-    bone, organ or vessel; `mass`: what the clinician felt; `on_progress`: told the name of each step. Gives lesions,
+    bone, organ or vessel; `mass`: what the clinician felt; `on_progress` receives the name of each step. Gives lesions,
     largest first, and what was excluded.
     """
     tell = on_progress or (lambda _: None)
@@ -68,20 +70,15 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         )
         tell("detection")
         territory = bones.on_coarse(coarse)
-        limits = chosen.limits
         scene = Scene(
-            volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=limits,
+            volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=chosen.limits,
             places=find_body_map(coarse, body, territory, volume.geometry),
-            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
+            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(chosen.limits.grow)))),
         )  # fmt: skip
         # Typed limits hold as they are.
         is_typed = settings.grow_hu is not None or settings.seed_hu is not None
-        detection = detect(
-            scene,
-            min_volume_mm3=settings.min_volume_mm3,
-            thin_seed_hu=None if is_typed else limits.grow,
-            contours=contours,
-        )
+        thin_seed_hu = None if is_typed else chosen.limits.grow
+        detection = detect(scene, min_volume_mm3=settings.min_volume_mm3, thin_seed_hu=thin_seed_hu, contours=contours)
         is_claimed = partial(lies_in_contour, detection.components, contours)
         named: tuple[IncidentalFinding, ...] = ()
         if labels is not None:
@@ -143,3 +140,92 @@ def failed_checks(scene: Scene, acquisition: Acquisition, foci: Iterable[Focus])
         SHARP_KERNEL: has_lung_kernel(acquisition),
     }
     return tuple(doubt for doubt, has_failed in failed.items() if has_failed)
+
+
+REFERENCE_KVP: Final = 120.0  # The published limits are for 120 kVp
+KVP_POINTS: Final = (70.0, 80.0, 100.0, 120.0, 140.0)  # tube voltages of the factors below
+KVP_FACTORS: Final = (1.45, 1.30, 1.13, 1.0, 0.92)
+"""How much brighter calcium is at a tube voltage than at 120 kVp: 147 HU replaces 130 HU at 100 kVp (Nakazato, J
+Cardiovasc Comput Tomogr 2009); the other points follow the attenuation of hydroxyapatite over water."""
+NOISE_DEVIATIONS: Final = 2.75  # One voxel in 300 of pure noise exceeds this: too few to touch each other and join
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenThresholds:
+    """Limits and the words for the technique paragraph."""
+
+    limits: Thresholds
+    """HU."""
+    reason: str
+    """Why these."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know about them."""
+
+
+def choose_thresholds(
+    acquisition: Acquisition,
+    *,
+    contrast: Contrast | None,
+    noise_hu: float,
+    settings: DetectionSettings,
+    lumen_hu: float | None = None,
+) -> ChosenThresholds:
+    """Limits for a series: typed ones, else above the enhanced blood in it, else by contrast phase and tube voltage.
+
+    `acquisition`: header: contrast and kVp; `contrast`: the clinician's word, which overrides the header; ``None`` or
+    unknown leaves the header's; `lumen_hu`: upper value of the enhanced blood measured in the images, HU; ``None``
+    where none was seen. It says more than any word on the phase: the same phase has 150 HU in one patient and 500 HU in
+    another; `noise_hu`: noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into
+    lesions; `settings`: limits for 120 kVp. Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous
+    phase 300 HU, arterial phase 800 HU (fixed limits agreed best with non-contrast scores).
+    """
+    known = contrast is not None and contrast is not Contrast.UNKNOWN
+    phase = contrast if contrast is not None and known else acquisition.contrast
+    grow, seed, reason, notes = _by_phase(phase, "clinician" if known else "header", settings, lumen_hu=lumen_hu)
+    if acquisition.kvp is None:
+        notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
+    elif acquisition.kvp != REFERENCE_KVP:
+        factor = float(np.interp(acquisition.kvp, KVP_POINTS, KVP_FACTORS))
+        grow, seed = grow * factor, seed * factor
+        # What is measured in the images needs no adjustment.
+        reason += f", adjusted for {acquisition.kvp:g} kVp" if lumen_hu is None else ""
+    if lumen_hu is not None:
+        above = float(np.ceil(lumen_hu + NOISE_DEVIATIONS * noise_hu))
+        grow, seed = max(grow, above), max(seed, above)
+    floor = MUSCLE_HU + NOISE_DEVIATIONS * noise_hu
+    if floor > grow:
+        grow, seed = floor, max(seed, floor)
+        reason += ", raised for image noise"
+        notes = (*notes, "Noisy images: the growth threshold was raised; faint calcification may be missed.")
+    if settings.grow_hu is not None or settings.seed_hu is not None:
+        grow = settings.grow_hu if settings.grow_hu is not None else grow
+        seed = settings.seed_hu if settings.seed_hu is not None else max(seed, grow)
+        reason = "typed by the user"
+    return ChosenThresholds(limits=Thresholds(grow=grow, seed=max(seed, grow)), reason=reason, notes=notes)
+
+
+def _by_phase(
+    phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None
+) -> tuple[float, float, str, tuple[str, ...]]:
+    """Growth limit, seed, reason and notes for a contrast phase at 120 kVp, without what blood measured adds."""
+    words = {
+        Contrast.NONE: f"non-contrast ({source})",
+        Contrast.VENOUS: f"venous contrast phase ({source})",
+        Contrast.ARTERIAL: f"arterial contrast phase ({source})",
+        Contrast.GIVEN: "contrast given, phase not recorded",
+        Contrast.UNKNOWN: "contrast status unknown",
+    }[phase]
+    limits = (settings.grow_none_hu, settings.seed_none_hu)
+    if lumen_hu is not None:
+        reason = f"{words}, above enhanced blood measured at {round(lumen_hu)} HU"
+        return *limits, reason, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    if phase is Contrast.NONE:
+        return *limits, words, ()
+    if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
+        fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
+        return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    if phase is Contrast.GIVEN:
+        missed = f"{words.capitalize()}; faint calcification may be missed."
+        return settings.unknown_hu, settings.unknown_hu, words, (missed,)
+    note = f"{words.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
+    return *limits, f"{words}, enhanced vessels not seen", (note,)

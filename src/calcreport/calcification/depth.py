@@ -1,6 +1,6 @@
 """Which layer a lesion lies in, and how far it is from the investing fascia, edge to edge.
 
-Soft-tissue lumps in the fat that the coarse muscle envelope has taken in are told by the plane of fat beneath them.
+Soft-tissue lumps in the fat that the coarse muscle envelope has taken in are known by the plane of fat beneath them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body, Envelope
-from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.components import box_of
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
+from calcreport.anatomy.trunk import FAT_HU
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
 from calcreport.model.image import CtVolume
@@ -26,24 +27,13 @@ from calcreport.model.report import Depth, DepthClass
 
 SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
-
-THIN_MM: Final = 8.0
-"""Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin."""
-
-JUXTACORTICAL_GAP_MM: Final = 3.0
-"""Mineral this close to bone, voxel centre to voxel centre, is juxtacortical."""
-
-ABUT_MM: Final = 2.0
-"""No fat plane can be claimed where the fascia is nearer than this."""
-
+THIN_MM: Final = 8.0  # Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin
+JUXTACORTICAL_GAP_MM: Final = 3.0  # Mineral this close to bone, voxel centre to voxel centre, is juxtacortical
+ABUT_MM: Final = 2.0  # No fat plane can be claimed where the fascia is nearer than this
 CROSS_SHARE: Final = (0.12, 0.88)
 """A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
-
-AROUND_BLOCKS: Final = 2
-"""Surroundings of a lesion that tell whether it lies among muscles, in blocks."""
-
-FILTER_REACH: Final = 4
-"""The envelope's border is smoothed over no more blocks than this."""
+AROUND_BLOCKS: Final = 2  # Surroundings of a lesion that tell whether it lies among muscles, in blocks
+FILTER_REACH: Final = 4  # The envelope's border is smoothed over no more blocks than this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +47,7 @@ class Layers:
     """Coarse grid, body and muscle envelope on it."""
     skin: Skin
     fascia: KDTree | None
-    """Points on the surface of the envelope, LPS mm."""
+    """Points on the surface of the envelope, LPS mm; ``None`` where it is not seen, or not reliable."""
 
 
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
@@ -69,38 +59,32 @@ def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
     fascia[:, 0] = border[:, 0] * coarse.step[0]
     return Layers(
         volume=volume, coarse=coarse, body=body, envelope=envelope, skin=skin,
-        fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) else None,
+        fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) and envelope.is_reliable else None,
     )  # fmt: skip
 
 
-def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _border(mask: Mask) -> Floats:
     """Points on the smoothed border of a mask, fractional indices, shape ``(n, 3)``."""
     sides = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     if not sides[0].size:
         return np.zeros((0, 3))
     # Beyond the reach of the filter all is as it was.
-    low = np.array([max(0, int(side[0]) - FILTER_REACH) for side in sides])
-    box = tuple(slice(int(a), int(side[-1]) + FILTER_REACH + 1) for a, side in zip(low, sides, strict=True))
+    low = np.array([max(0, side[0] - FILTER_REACH) for side in sides])
+    box = box_of(low, np.array([side[-1] + FILTER_REACH + 1 for side in sides]))
     smooth = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma=(0.5, 0.8, 0.8))
-    points, _ = crossings(smooth - 0.5)
-    points += low
-    return points
+    return np.asarray(crossings(smooth - 0.5)[0] + low)
 
 
-def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
+def fascia_distance(layers: Layers, points_mm: Floats) -> Segment | None:
     """Shortest line from surface points (LPS mm) to the investing fascia, ``None`` where it is not seen."""
-    if not layers.envelope.is_reliable or layers.fascia is None:
-        return None
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
-    return shortest_line(sample, layers.fascia, np.inf)
+    return None if layers.fascia is None else shortest_line(sample, layers.fascia, np.inf)
 
 
-def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
+def typical_fascia_distance(layers: Layers, voxels: Ints) -> float | None:
     """Median distance of voxels to the investing fascia, mm: small only where mineral lies along it."""
-    if not layers.envelope.is_reliable or layers.fascia is None:
-        return None
     sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
-    return float(np.median(layers.fascia.query(sample)[0]))
+    return None if layers.fascia is None else float(np.median(layers.fascia.query(sample)[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +110,7 @@ class Distances:
         return self.to_fascia is not None and self.to_fascia.length_mm < ABUT_MM
 
 
-def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
+def read_depth(layers: Layers, voxels: Ints, distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
     Of a whole lesion (`is_mass`), and not its mineral, any part beneath the fascia makes it deep, however far it
@@ -141,11 +125,11 @@ def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, 
     )
 
 
-def _layer(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> tuple[DepthClass, str]:
+def _layer(layers: Layers, voxels: Ints, distances: Distances, *, is_mass: bool) -> tuple[DepthClass, str]:
     """Layer, and why."""
     blocks = layers.coarse.of_fine(voxels)
     share = float(layers.envelope.mask[tuple(blocks.T)].mean())
-    is_seen = layers.envelope.is_reliable and distances.to_fascia is not None
+    is_seen = distances.to_fascia is not None
     is_deep = share > CROSS_SHARE[0] or (is_mass and _holds_subfascial(layers, blocks))
     if distances.to_skin is not None and distances.to_skin.length_mm < SKIN_THICKNESS_MM:
         is_thin = float(np.linalg.norm(np.ptp(layers.volume.geometry.lps_mm(voxels), axis=0))) <= THIN_MM
@@ -175,13 +159,13 @@ def _superficial_layer(distances: Distances) -> tuple[DepthClass, str]:
     return DepthClass.SUBCUTANEOUS, "fat all around, outside the muscles"
 
 
-def _holds_subfascial(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+def _holds_subfascial(layers: Layers, blocks: Ints) -> bool:
     """Whether a lesion reaches further beneath the fascia than its border is uncertain, which is one block."""
     inner = erode(layers.envelope.mask, "cross", axes=ALL_AXES, beyond=1)
     return bool(inner[tuple(blocks.T)].any())
 
 
-def _lies_among_muscles(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+def _lies_among_muscles(layers: Layers, blocks: Ints) -> bool:
     """Whether most of what is imaged around a mass is muscle.
 
     A mass that the side of the picture cuts may itself have been taken for muscle.
@@ -194,40 +178,21 @@ def _lies_among_muscles(layers: Layers, blocks: NDArray[np.int64]) -> bool:
     return bool(around.any()) and float(layers.envelope.mask[around].mean()) > 0.5
 
 
-MARGIN_MM: Final = 15.0
-"""How far around a deposit its lump is looked at."""
-
-SMOOTH_MM: Final = 24.0
-"""The fascia of a limb or trunk bends with at least this radius; a lump on it bends more."""
-
-MIN_SHARE: Final = 0.12
-"""Deposits with less of their volume in the envelope are superficial already."""
-
-MIN_OUTSIDE: Final = 0.8
-"""A lump's deposit lies in the bulge, not in the smooth envelope."""
-
-MAX_LOSS: Final = 0.4
-"""Where smoothing takes more than this of the envelope, the part is too slim for the question."""
-
-MAX_WITHIN: Final = 0.35
-"""A lump parted from the muscles lies beyond the smooth envelope by most of its volume."""
-
-NECK_MM: Final = 2.0
-"""Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick."""
-
-NOISE_WINDOW_MM: Final = 2.0
-"""The noise is averaged over this width; planes of fat are about as thick."""
-
-LARGEST: Final = 60
-"""Deposits looked at, largest first: many specks are not lumps."""
+MARGIN_MM: Final = 15.0  # How far around a deposit its mass is looked at
+SMOOTH_MM: Final = 24.0  # The fascia of a limb or trunk bends with at least this radius; a mass on it bends more
+MIN_SHARE: Final = 0.12  # Deposits with less of their volume in the envelope are superficial already
+MIN_OUTSIDE: Final = 0.8  # The deposit of such a mass lies in the bulge, not in the smooth envelope
+MAX_LOSS: Final = 0.4  # Where smoothing takes more than this of the envelope, the part is too slim for the question
+MAX_WITHIN: Final = 0.35  # A mass parted from the muscles lies beyond the smooth envelope by most of its volume
+NECK_MM: Final = 2.0  # Strands, vessels and skin that tie a mass to its surroundings are at most twice this thick
+NOISE_WINDOW_MM: Final = 2.0  # The noise is averaged over this width; planes of fat are about as thick
+LARGEST: Final = 60  # Deposits looked at, largest first: many specks are not lumps
 
 
-def without_lumps(
-    envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[NDArray[np.int64]]
-) -> Envelope:
+def without_lumps(envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[Ints]) -> Envelope:
     """Take lumps in the subcutaneous fat out of the muscle envelope.
 
-    A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
+    A mass of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
     from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles. `deposits` are voxel
     indices.
     """
@@ -248,9 +213,7 @@ def without_lumps(
     return envelope if mask is envelope.mask else replace(envelope, mask=mask)
 
 
-def _lump_around(
-    volume: CtVolume, coarse: CoarseVolume, voxels: NDArray[np.int64], smooth: NDArray[np.bool_], first: int
-) -> NDArray[np.int64] | None:
+def _lump_around(volume: CtVolume, coarse: CoarseVolume, voxels: Ints, smooth: Mask, first: int) -> Ints | None:
     """Coarse blocks of the soft tissue around a deposit, shape ``(n, 3)``; ``None`` where it goes on into the muscles.
 
     `smooth` is the smooth envelope of the coarse planes from `first` on.
@@ -261,7 +224,7 @@ def _lump_around(
     high = np.minimum(voxels.max(0) + 1 + margin, np.array(volume.hu.shape))
     # The smooth envelope is known in the deposit's own slices.
     low[0], high[0] = voxels[:, 0].min(), voxels[:, 0].max() + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = box_of(low, high)
     width = [1, *(max(1, round(NOISE_WINDOW_MM / s)) for s in spacing[1:])]
     soft = ndimage.uniform_filter(volume.hu[box].astype(np.float32), size=width, mode="nearest") > FAT_HU
     own = np.zeros(soft.shape, dtype=np.bool_)
@@ -273,10 +236,8 @@ def _lump_around(
     if held.size < 2:
         return None
     core = cores == int(held.argmax())
-    index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), -1)
-    block = coarse.of_fine(index)
-    plane = np.clip(block[..., 0] - first, 0, len(smooth) - 1)
-    if smooth[plane, block[..., 1], block[..., 2]][core].mean() > MAX_WITHIN:
+    block = coarse.of_fine(np.argwhere(core) + low)
+    if smooth[tuple((block - [first, 0, 0]).T)].mean() > MAX_WITHIN:
         return None
     grown = np.stack([ndimage.distance_transform_edt(~p, sampling=spacing[1:]) <= NECK_MM for p in core]) & soft
-    return np.unique(block[grown | own], axis=0)
+    return np.unique(coarse.of_fine(np.argwhere(grown | own) + low), axis=0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
@@ -34,17 +34,12 @@ from calcreport.model.report import Excluded, ExclusionReason
 
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
-
-DOUBTFUL_BONE_MM3: Final = 10_000.0
-"""A bone seen in part that is smaller than this is not told from an ossified lesion."""
-
+DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
-
 CHIP_SHARE: Final = (0.25, 0.9)
 """Above `BONE_HU` a chip of cortex lies in the map of bones by the first share (at the side of the picture its outer
 blocks are half air) and within the reach of their edge by the second."""
-
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
 
@@ -54,7 +49,7 @@ class Detection:
     """Dense components of a volume, sorted."""
 
     components: Components
-    skeleton: NDArray[np.bool_]
+    skeleton: Mask
     """Shape ``(components.count,)``; true for bones."""
     foci: tuple[Focus, ...]
     """What remains: soft-tissue mineral."""
@@ -65,7 +60,7 @@ class Detection:
     rejected: tuple[Rejected, ...]
     """The rest with reasons; noise is counted, not listed."""
     noise_count: int
-    """Components not told from noise."""
+    """Components that may be noise."""
     has_metal: bool
     """Whether metal throws streaks in or on the body."""
 
@@ -157,9 +152,7 @@ def _bone_detail(scene: Scene, component: int) -> str:
     return "cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone"
 
 
-def _part_by_place(
-    scene: Scene, seeded: NDArray[np.int64], volume_mm3: NDArray[np.float64]
-) -> tuple[list[int], list[int], int]:
+def _part_by_place(scene: Scene, seeded: Ints, volume_mm3: Floats) -> tuple[list[int], list[int], int]:
     """Components inside the body, largest first; those outside it; and how many are plain noise."""
     inside: list[int] = []
     externals: list[int] = []
@@ -177,9 +170,7 @@ def _part_by_place(
     return candidates, externals, noise_count
 
 
-def _with_parts_of_bones(
-    scene: Scene, skeleton: NDArray[np.bool_]
-) -> tuple[Scene, NDArray[np.bool_], list[int], list[int]]:
+def _with_parts_of_bones(scene: Scene, skeleton: Mask) -> tuple[Scene, Mask, list[int], list[int]]:
     """Add fused mineral and implants as components of their own; their numbers are returned after the skeleton."""
     hu = scene.volume.hu
     found = find_outgrowths(hu, scene.components, skeleton, scene.spacing_mm)

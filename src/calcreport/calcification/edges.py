@@ -16,21 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-FAINT_SHARE: Final = 0.35
-TAIL_NOISE: Final = 3.75
-MAX_TAIL: Final = 0.1
-"""A tail of noise reaches less than this share of the deposit's contrast, or this many noise deviations, and holds no
-more than this share of its voxels."""
+from calcreport.anatomy.arrays import Floats, Hu, Ints, Mask, Spacing
 
-PLATEAU_REACH_MM: Final = 2.0
-"""The plateau of an edge is the greatest density within this distance."""
-
-SMOOTHING_RATIO: Final = 0.08
-"""Noise above this share of the contrast is smoothed before edges are sought …"""
-
-SMOOTHED_NOISE: Final = 0.5
-"""… which leaves about this share of it (noise of neighbouring pixels is correlated)."""
-
+FAINT_SHARE: Final = 0.35  # a tail of noise reaches less than this share of the deposit's contrast ...
+TAIL_NOISE: Final = 3.75  # ... or this many noise deviations ...
+MAX_TAIL: Final = 0.1  # ... and holds no more than this share of its voxels
+PLATEAU_REACH_MM: Final = 2.0  # The plateau of an edge is the greatest density within this distance
+SMOOTHING_RATIO: Final = 0.08  # Noise above this share of the contrast is smoothed before edges are sought …
+SMOOTHED_NOISE: Final = 0.5  # … which leaves about this share of it (noise of neighbouring pixels is correlated)
 NOISE_FLOOR: Final = 3.5
 """Noise deviations above the background below which nothing counts as mineral, whatever its own plateau."""
 
@@ -39,17 +32,15 @@ NOISE_FLOOR: Final = 3.5
 class Surface:
     """A deposit with its surface."""
 
-    inside: NDArray[np.bool_]
+    inside: Mask
     """Shape of the box; voxels whose centre lies inside the surface."""
-    points: NDArray[np.float64]
+    points: Floats
     """Shape ``(n, 3)``; index (slice, row, column) in the box, fractional, of points on the surface."""
     axis: NDArray[np.int8]
     """Shape ``(n,)``; axis along which each point was interpolated: 0 slice, 1 row, 2 column."""
 
 
-def crossings(
-    field: NDArray[np.floating], allowed: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def crossings(field: NDArray[np.floating], allowed: Mask | None = None) -> tuple[Floats, NDArray[np.int8]]:
     """Points where a field changes sign between face neighbours, by linear interpolation.
 
     `field`: shape ``(slices, rows, columns)``; positive inside; `allowed`: same shape; only voxels true here count as
@@ -57,7 +48,7 @@ def crossings(
     `points`: shape ``(n, 3)``, fractional indices; `axis`: shape ``(n,)``.
     """
     inside = field > 0 if allowed is None else (field > 0) & allowed
-    points: list[NDArray[np.float64]] = []
+    points: list[Floats] = []
     axes: list[NDArray[np.int8]] = []
     for axis in range(3):
         if field.shape[axis] < 2:
@@ -83,14 +74,7 @@ def crossings(
     return np.concatenate(points), np.concatenate(axes)
 
 
-def find_surface(
-    hu: NDArray[np.int16],
-    mask: NDArray[np.bool_],
-    *,
-    background_hu: float,
-    noise_hu: float,
-    spacing_mm: tuple[float, float, float],
-) -> Surface:
+def find_surface(hu: Hu, mask: Mask, *, background_hu: float, noise_hu: float, spacing_mm: Spacing) -> Surface:
     """Surface of a deposit at half of its local contrast, sought in the thresholded mask and one voxel around it.
 
     The box has a margin of a voxel around the deposit. Never empty: where the half level leaves nothing, it is the
@@ -122,7 +106,7 @@ def find_surface(
 
 
 @lru_cache(maxsize=1)
-def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _ball_widths() -> tuple[Floats, Floats]:
     """Half-maximum width of blurred balls against their true diameter, both in units of the blur's FWHM.
 
     The density along a diameter of a ball of radius R convolved with a Gaussian of deviation s is a closed form of
@@ -132,7 +116,7 @@ def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     diameters = np.linspace(0.05, 6.0, 240)
     radius = np.linspace(1e-6, 6.0, 6001)
 
-    def density(at: NDArray[np.int64]) -> NDArray[np.float64]:
+    def density(at: Ints) -> Floats:
         near = (radius[at] - diameters / 2) / (np.sqrt(2) * sigma)
         far = (radius[at] + diameters / 2) / (np.sqrt(2) * sigma)
         edge = sigma / (np.sqrt(2 * np.pi) * radius[at]) * (np.exp(-(near**2)) - np.exp(-(far**2)))
@@ -149,10 +133,8 @@ def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return widths, diameters
 
 
-MAX_SHRINKAGE: Final = 0.12
-"""Share of a width given back at most for the rounding of its ends."""
-
-FWHM_PER_SIGMA: Final = 2.3548
+MAX_SHRINKAGE: Final = 0.12  # Share of a width given back at most for the rounding of its ends
+FWHM_PER_SIGMA: Final = 2.3548  # of a normal distribution
 
 
 def deblurred_width_mm(width_mm: float, along_mm: float, across_mm: tuple[float, float] = (0.0, 0.0)) -> float:

@@ -6,48 +6,32 @@ from typing import Final
 
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.scene import Scene
-from calcreport.calcification.thresholds import RAISED_HU
 
-MIN_POOL_MM3: Final = 150.0
-"""Smaller pools of enteric contrast are left to the reader."""
-
-MAX_POOL_HU: Final = 450.0
-"""Denser than this, no enteric or urinary contrast is taken for granted."""
-
+RAISED_HU: Final = 250.0
+"""Growth limits from here on are raised above enhanced blood: what is fainter is seen in part or not at all."""
+MIN_POOL_MM3: Final = 150.0  # Smaller pools of enteric contrast are left to the reader
+MAX_POOL_HU: Final = 450.0  # Denser than this, no enteric or urinary contrast is taken for granted
 BLADDER_MM: Final = 28.0
 """Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
-
 GAS_REACH_MM: Final = 60.0
 """Fluid without gas against it is taken for bowel only where enclosed gas lies this near, or where the scan cuts it."""
-
-MIN_GAS_SHARE: Final = 0.02
+MIN_GAS_SHARE: Final = 0.02  # share of the surroundings of fluid that is gas against it
 MIN_POOL_WITH_GAS_MM: Final = 6.0
 """Homogeneous fluid with gas against it is bowel content from this thickness on."""
-
+# without gas, bowel and bladder are filled round; a sheet or a shell of this density is mineral
 MIN_POOL_THICKNESS_MM: Final = 8.0
-MAX_POOL_BACKGROUND_HU: Final = 15.0
-"""Without gas, bowel and bladder are filled round and lie in fat; a sheet or a shell of this density is mineral."""
-
-DENSE_POOL_HU: Final = 300.0
+MAX_POOL_BACKGROUND_HU: Final = 15.0  # ... and lie in fat
+DENSE_POOL_HU: Final = 300.0  # density that dilute enteric contrast seldom has; see `MIN_DENSE_POOL_MM3`
 MIN_DENSE_POOL_MM3: Final = 2_000.0
 """Without gas, a pool denser than dilute enteric contrast usually is must be this large: a small ball is mineral."""
-
-MIN_LOOP_MM: Final = 10.0
-LOOP_ROUGHNESS: Final = 0.3
-"""A filled loop with gas in it is this thick; bubbles roughen it by this share of its density."""
-
-MIN_SHRED_GAS_SHARE: Final = 0.05
+MIN_LOOP_MM: Final = 10.0  # thickness of a filled loop with gas in it
+LOOP_ROUGHNESS: Final = 0.3  # bubbles roughen it by this share of its density
+MIN_SHRED_GAS_SHARE: Final = 0.05  # share of gas around such shreds; see `SHRED_HU`
 SHRED_HU: Final = 50.0
 """Fluid less than this above a raised limit is seen in shreds of its densest part."""
-
-FLUID_STEP_HU: Final = 80.0
-"""Surroundings less than this below the limit are the same fluid."""
-
-TRUNK_REACH_MM: Final = 150.0
-"""Bladder and bowel have some gas of the bowel this near."""
-
-LOOP_GAP_MM: Final = 20.0
-"""Loops of bowel lie this close to each other."""
+FLUID_STEP_HU: Final = 80.0  # Surroundings less than this below the limit are the same fluid
+TRUNK_REACH_MM: Final = 150.0  # Bladder and bowel have some gas of the bowel this near
+LOOP_GAP_MM: Final = 20.0  # Loops of bowel lie this close to each other
 
 
 def is_contrast_pool(scene: Scene, focus: Focus) -> bool:
@@ -73,25 +57,15 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
     if focus.gas_fraction > MIN_GAS_SHARE and focus.thickness_mm >= MIN_POOL_WITH_GAS_MM:
         return True
     # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
-    is_seen_whole = not focus.touches_border
-    is_ball = is_seen_whole and focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
-    if focus.thickness_mm < MIN_POOL_THICKNESS_MM or is_ball or focus.air_fraction > 0:
-        return False
-    if focus.background_hu > MAX_POOL_BACKGROUND_HU:
+    is_dense = focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
+    is_round = focus.thickness_mm >= MIN_POOL_THICKNESS_MM and (focus.touches_border or not is_dense)
+    if not is_round or focus.air_fraction > 0 or focus.background_hu > MAX_POOL_BACKGROUND_HU:
         return False
     return focus.touches_border or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
 
 
 def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:
     """Foci cut by the scan close to enteric contrast (`pools`), no denser: the next loop of the same bowel."""
-    if not pools:
-        return []
-    around = scene.mark(pools)
-    densest = max(float(scene.components.peak_hu[i]) for i in pools)
-    return [
-        f
-        for f in foci
-        if f.touches_border
-        and f.peak_hu <= densest
-        and scene.is_near(f.component, around, LOOP_GAP_MM, along_mm=LOOP_GAP_MM)
-    ]
+    around, densest = scene.mark(pools), max((float(scene.components.peak_hu[i]) for i in pools), default=0.0)
+    cut = [f for f in foci if f.touches_border and f.peak_hu <= densest]
+    return [f for f in cut if scene.is_near(f.component, around, LOOP_GAP_MM, along_mm=LOOP_GAP_MM)]

@@ -1,6 +1,6 @@
 """One dense component at a time: how far it stands out, what it lies beside, and whether it is noise.
 
-Mineral is told from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
+A logistic regression distinguishes mineral from noise. ``tests/accuracy/fit_detection.py`` fits it on real scans, with
 whole studies left out to measure its error; the head of the table says on what and how well.
 """
 
@@ -14,46 +14,33 @@ from math import log
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.cavities import GAS_HU
-from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
+from calcreport.anatomy.components import Components, box_of, paint
 from calcreport.anatomy.morphology import dilate
+from calcreport.anatomy.trunk import GAS_HU
 from calcreport.calcification.scene import Scene
 from calcreport.model.image import NOT_IMAGED_HU
-from calcreport.model.lesion import LesionContour
+from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.resources import packaged_text
 
-MARGIN_MM: Final = 9.0
-"""How far around a focus its surroundings are looked at."""
-
+MARGIN_MM: Final = 9.0  # How far around a focus its surroundings are looked at
 RING_MM: Final = (1.6, 5.0)
 """Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
-
-AIR_HU: Final = -250
-"""Voxels below this do not count as surrounding tissue."""
-
-SOFT_HU: Final = -40
+AIR_HU: Final = -250  # Voxels below this do not count as surrounding tissue
+SOFT_HU: Final = -40  # see `SOFT_SHARE`
 SOFT_SHARE: Final = 0.25
 """Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
-
 MIN_NOISE_SHARE: Final = 0.75
 """A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
-
-MIN_NOISE_HU: Final = 2.0
-"""No scan is quieter than this; images made quieter by smoothing are not trusted to be."""
-
+MIN_NOISE_HU: Final = 2.0  # No scan is quieter than this; images made quieter by smoothing are not trusted to be
 MIN_EVIDENCE: Final = 16.0
 """A cluster of noise has few voxels, each hardly above the limit: 10 is common in a series, 14 seen."""
-
 TEXTURE_LAG: Final = 4
 """Noise of voxels this far apart is independent with every common kernel, and streaks still differ over it."""
-
-MIN_TEXTURE_PAIRS: Final = 60
-
-MAX_BOX_VOXELS: Final = 1_500_000
-"""Larger surroundings are looked at on a coarser grid: statistics need no more."""
+MIN_TEXTURE_PAIRS: Final = 60  # fewer pairs of voxels do not show the noise of a texture
+MAX_BOX_VOXELS: Final = 1_500_000  # Larger surroundings are looked at on a coarser grid: statistics need no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +83,15 @@ class Focus:
         return (self.peak_hu - self.reference_hu) / self.background_sd_hu
 
 
-def examine(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
+def examine(scene: Scene, component: int, skeleton: Mask) -> Focus:
     """Look at one component in its surroundings; `skeleton`, shape ``(components.count,)``, is true for bones."""
-    hu, components, coarse, spacing_mm = scene.volume.hu, scene.components, scene.coarse, scene.spacing_mm
-    shape = np.array(hu.shape)
-    margin = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int)
-    low = np.maximum(components.box[component, :, 0] - margin, 0)
-    high = np.minimum(components.box[component, :, 1] + margin, shape)
-    box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+    components, coarse, spacing_mm = scene.components, scene.coarse, scene.spacing_mm
+    own = np.array([component])
+    low, high = components.around(own, np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int))
+    box = box_of(low, high)
     stride = max(1, int(np.ceil((np.prod(high - low) / MAX_BOX_VOXELS) ** (1 / 3))))
     thin = (slice(None, None, stride),) * 3
-    mask, local = paint(components, np.array([component]), box), hu[box]
+    mask, local = paint(components, own, box), scene.volume.hu[box]
     bone = (paint(components, np.flatnonzero(skeleton), box) & ~mask)[thin]
     values = local[mask].astype(np.float64)
     thickness, core = _core(mask, local, spacing_mm)
@@ -131,30 +116,30 @@ def examine(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
     if texture < deviation and evidence_of(values, reference, texture) >= MIN_EVIDENCE:
         deviation = texture
     total = max(int(near.sum()), 1)
-    box_ends = components.box[component]
     return Focus(
         component=component, volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
         peak_hu=float(values.max()), mean_hu=float(values.mean()), core_hu=float(np.median(core)),
-        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))), background_hu=middle,
+        spread_hu=spread_of(core), background_hu=middle,
         reference_hu=reference, background_sd_hu=max(deviation, MIN_NOISE_SHARE * scene.noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total, air_fraction=float((air & is_outside).sum()) / total,
         evidence=evidence_of(values, reference, max(scene.noise_hu, MIN_NOISE_HU)), thickness_mm=thickness,
-        touches_border=bool((box_ends[:, 0] == 0).any() or (box_ends[:, 1] == shape).any()),
+        touches_border=scene.border(component)[0],
     )  # fmt: skip
 
 
 def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
     """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
     index = components.indices(focus.component)
-    for mask in (contour.mask for contour in contours):
+
+    def held(mask: VoxelMask) -> int:
         within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
-        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
-            return True
-    return False
+        return int(mask.voxels[tuple((index[within] - mask.offset).T)].sum())
+
+    return any(2 * held(contour.mask) > len(index) for contour in contours)
 
 
-def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:
+def evidence_of(values: Floats, reference_hu: float, deviation_hu: float) -> float:
     """How far all voxels (HU, 1-D) together stand out: their mean in noise deviations, times the root of their number.
 
     A yardstick, not a significance: the noise of neighbouring voxels is not independent.
@@ -162,17 +147,21 @@ def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: 
     return float((values.mean() - reference_hu) / deviation_hu * np.sqrt(values.size))
 
 
-def reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
+def reference_tissue(tissue: Floats) -> tuple[float, float]:
     """Median and robust deviation of surroundings (HU, 1-D), of their soft-tissue part where that is substantial."""
     if tissue.size < 10:
         return 0.0, 0.0
     soft = tissue[tissue > SOFT_HU]
     chosen = soft if soft.size >= max(10, SOFT_SHARE * tissue.size) else tissue
-    middle = float(np.median(chosen))
-    return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
+    return float(np.median(chosen)), spread_of(chosen)
 
 
-def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:
+def spread_of(values: Floats) -> float:
+    """Robust standard deviation, from the median absolute one."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def _texture_hu(local: Hu, tissue: Mask) -> float:
     """Noise of tissue from voxels `TEXTURE_LAG` columns apart, HU: edges within the tissue do not count as noise.
 
     Infinity where too few pairs of voxels lie so.
@@ -184,19 +173,14 @@ def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:
     return 1.4826 * float(np.median(np.abs(difference))) / float(np.sqrt(2.0))
 
 
-def _core(
-    mask: NDArray[np.bool_], local: NDArray[np.int16], spacing_mm: tuple[float, float, float]
-) -> tuple[float, NDArray[np.float64]]:
+def _core(mask: Mask, local: Hu, spacing_mm: Spacing) -> tuple[float, Floats]:
     """Diameter (mm) of the largest disc that fits the broadest cross-sections, and the values in their inner half."""
     areas = mask.sum(axis=(1, 2))
-    thickness, inner = 0.0, [local[mask]]
-    for n, i in enumerate(np.argsort(-areas)[:5]):
-        if not areas[i]:
-            break
+    thickness, inner = 0.0, []
+    for i in np.argsort(-areas)[: min(5, np.count_nonzero(areas))]:
         depth = ndimage.distance_transform_edt(np.pad(mask[i], 1), sampling=spacing_mm[1:])[1:-1, 1:-1]
         deepest = float(depth.max())
         thickness = max(thickness, 2 * deepest)
-        inner = inner[1:] if n == 0 else inner
         inner.append(local[i][depth > 0.5 * deepest])
     return thickness, np.concatenate(inner).astype(np.float64)
 
@@ -216,11 +200,8 @@ def _table() -> tuple[float, float, tuple[tuple[str, float, float, float], ...]]
     """Limit, intercept, and name, mean, deviation and weight of each feature."""
     table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
     rows = table["features"].items()
-    return (
-        float(table["accept"]),
-        float(table["intercept"]),
-        tuple((name, float(row["mean"]), float(row["deviation"]), float(row["weight"])) for name, row in rows),
-    )
+    weighed = tuple((name, float(row["mean"]), float(row["deviation"]), float(row["weight"])) for name, row in rows)
+    return float(table["accept"]), float(table["intercept"]), weighed
 
 
 def log_odds_of_mineral(focus: Focus) -> float:
@@ -230,5 +211,5 @@ def log_odds_of_mineral(focus: Focus) -> float:
 
 
 def is_mineral(focus: Focus) -> bool:
-    """Whether a component is told from noise."""
+    """Whether a component is mineral and no noise."""
     return log_odds_of_mineral(focus) >= _table()[0]

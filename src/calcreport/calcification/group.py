@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.calcification.foci import Focus
@@ -18,25 +18,13 @@ from calcreport.model.geometry import VolumeGeometry
 
 MAX_FOCUS_POINTS: Final = 3_000
 """Voxels of a focus that gaps to its neighbours are taken from; larger ones are thinned out."""
-
-VESSEL_WIDTH_MM: Final = 14.0
-"""A calcified limb artery is no wider than this in cross-section."""
-
-VESSEL_GAP_MM: Final = 40.0
-"""Calcified stretches of one vessel lie no farther apart than this along it …"""
-
-VESSEL_DRIFT: Final = 0.35
-"""… and drift sideways by no more than this share of the distance (20 degrees) …"""
-
-VESSEL_WOBBLE_MM: Final = 6.0
-"""… plus the width of the vessel itself: opposite walls calcify."""
-
+VESSEL_WIDTH_MM: Final = 14.0  # A calcified limb artery is no wider than this in cross-section
+VESSEL_GAP_MM: Final = 40.0  # Calcified stretches of one vessel lie no farther apart than this along it …
+VESSEL_DRIFT: Final = 0.35  # … and drift sideways by no more than this share of the distance (20 degrees) …
+VESSEL_WOBBLE_MM: Final = 6.0  # … plus the width of the vessel itself: opposite walls calcify
 VESSEL_SCATTER_MM: Final = 4.5
 """Foci of one vessel scatter no more than this (root mean square) about a smooth curve, opposite walls included."""
-
-VESSEL_LENGTH_MM: Final = 30.0
-"""Shorter chains may be chance."""
-
+VESSEL_LENGTH_MM: Final = 30.0  # Shorter chains may be chance
 VESSEL_FOCI: Final = 5
 """A chain without a sure focus needs this many members; each sure focus stands for one of them more, down to three."""
 
@@ -57,7 +45,7 @@ class Ground:
     components: Components
     coarse: CoarseVolume
     geometry: VolumeGeometry
-    deep: NDArray[np.bool_]
+    deep: Mask
     """Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined."""
 
 
@@ -81,8 +69,8 @@ def group_foci(
     graph = coo_array((np.ones(heads.size, dtype=np.int8), (heads, tails)), shape=(len(everyone),) * 2)
     _, group_of = connected_components(graph, directed=False)
     groups: list[Group] = []
-    taken = np.concatenate([group_of[: len(foci)], group_of[chains >= 0]])
-    for label in dict.fromkeys(taken.tolist()):
+    chosen = np.concatenate([group_of[: len(foci)], group_of[chains >= 0]])
+    for label in dict.fromkeys(chosen.tolist()):
         members = np.flatnonzero(group_of == label)
         kept = sorted((everyone[i] for i in members), key=lambda f: -f.volume_mm3)
         in_chain = [i for i in members if chains[i] >= 0]
@@ -91,7 +79,7 @@ def group_foci(
     return tuple(groups)
 
 
-def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) -> NDArray[np.int64]:
+def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) -> Ints:
     """Label of each focus; foci on one side of the fascia with a gap of at most `distance_mm` share one."""
     geometry = ground.geometry
     voxels = [ground.components.indices(f.component) for f in foci]
@@ -122,7 +110,7 @@ def _cross_width(components: Components, component: int, geometry: VolumeGeometr
     return float(np.median(np.maximum(*sides)))
 
 
-def _scatter_mm(middles_mm: NDArray[np.float64]) -> float:
+def _scatter_mm(middles_mm: Floats) -> float:
     """Root mean square distance of foci from a parabola along the scan axis through them, mm."""
     along = middles_mm[:, 0] - middles_mm[:, 0].mean()
     # With few members a parabola would pass through anything.
@@ -131,9 +119,7 @@ def _scatter_mm(middles_mm: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.sum((middles_mm[:, 1:] - powers @ fit) ** 2, axis=1))))
 
 
-def _vessel_labels(
-    foci: tuple[Focus, ...], sure: int, components: Components, geometry: VolumeGeometry
-) -> NDArray[np.int64]:
+def _vessel_labels(foci: tuple[Focus, ...], sure: int, components: Components, geometry: VolumeGeometry) -> Ints:
     """Label of each focus that strings with others along the scan axis, -1 for the rest."""
     boxes = components.box[[f.component for f in foci]]
     spacing = np.array(geometry.spacing_mm)

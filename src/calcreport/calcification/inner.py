@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Ints
 from calcreport.anatomy.body_map import Cavity
+from calcreport.anatomy.components import box_of
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.structures import INSIDES, SKELETON, structure_of
 from calcreport.calcification.detect import Detection
@@ -25,22 +26,13 @@ from calcreport.model.terms import ExclusionReason, Laterality
 MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
 enhanced organs and sharp kernels that the limit does not clear reach hundreds."""
-
-MAX_GAS_SHARE: Final = 0.1
-"""More enclosed gas than this around mineral is lung."""
-
-MIN_BOWEL_GAS: Final = 0.02
-MAX_STONE_MM3: Final = 10_000.0
-"""In the belly what has gas around it, or is larger than a stone of 27 mm, is content of the bowel."""
-
-WALL_MM: Final = 3.0
-"""A plaque lies in the wall, this close to the lumen."""
-
-MIN_ON_LUMEN: Final = 0.3
-
-_CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5
-"""From the centre of a voxel to its corners, in voxels."""
-
+MAX_GAS_SHARE: Final = 0.1  # More enclosed gas than this around mineral is lung
+MIN_BOWEL_GAS: Final = 0.02  # in the belly what has this share of gas around it is content of the bowel ...
+MAX_STONE_MM3: Final = 10_000.0  # ... and so is what is larger than a stone of 27 mm
+WALL_MM: Final = 3.0  # A plaque lies in the wall, this close to the lumen
+MIN_ON_LUMEN: Final = 0.3  # share of a plaque that lies on or in the lumen
+_CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5  # From the centre of a voxel to its corners, in voxels
+# Name of each cavity in a report.
 _NAMES: Final = {
     Cavity.THORAX: "chest",
     Cavity.ABDOMEN: "abdomen",
@@ -48,11 +40,12 @@ _NAMES: Final = {
     Cavity.SKULL: "head",
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
-
+# Note on mineral that may belong to a mass that was felt.
 WHICH_IS_FELT: Final = (
     "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
     "a contour of the mass tells what belongs to it."
 )
+# Detail of an exclusion.
 AT_WALL: Final = "at the inner side of the ribs, rib or calcified pleura; check the source images"
 
 
@@ -81,7 +74,11 @@ def list_incidental(
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
     doubts = () if len(listed) == len(inner) else (MANY_IN_CAVITY,)
-    return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
+    geometry, index = scene.volume.geometry, scene.components.indices
+    found = ((f, index(f.component), cavities[f.component]) for f in listed)
+    return tuple(
+        incidental_of(at, geometry, _kind(scene, f, cavity), _NAMES[cavity]) for f, at, cavity in found
+    ), doubts
 
 
 def sort_inner(
@@ -124,13 +121,8 @@ def _cavity(scene: Scene, focus: Focus) -> Cavity:
     return Cavity(int(counts[1:].argmax()) + 1)
 
 
-def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:
-    index = scene.components.indices(focus.component)
-    return incidental_of(index, scene.volume.geometry, _kind(scene, focus, cavity), _NAMES[cavity])
-
-
 def incidental_of(
-    voxel_index: NDArray[np.int64], geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
+    voxel_index: Ints, geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
 ) -> IncidentalFinding:
     """A component, shape ``(n, 3)`` of (slice, row, column), as incidental mineral."""
     # Between the first and the last voxel of a row there is no corner of the hull; components are in ascending order.
@@ -164,8 +156,8 @@ def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:
     block = grid.of_fine(scene.components.indices(focus.component))
     margin = np.array([1, grid.steps(WALL_MM), grid.steps(WALL_MM)])
     low = np.maximum(block.min(axis=0) - margin, 0)
-    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, block.max(axis=0) + margin + 1, strict=True))
-    lumen = dilate(scene.bones.lumen[i, j, k], "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
+    near = scene.bones.lumen[box_of(low, block.max(axis=0) + margin + 1)]
+    lumen = dilate(near, "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
     return float(lumen[tuple((block - low).T)].mean()) >= MIN_ON_LUMEN
 
 

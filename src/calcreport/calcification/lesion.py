@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Ints
 from calcreport.anatomy.body_map import BodyMap
-from calcreport.anatomy.components import paint
+from calcreport.anatomy.components import Box, box_of, paint
 from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
@@ -20,7 +20,6 @@ from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import pattern_table, read_pattern
 from calcreport.calcification.size import (
     NO_BLUR,
-    Blur,
     as_point,
     axes_in_slice,
     measure_size,
@@ -48,30 +47,23 @@ from calcreport.model.report import (
 from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN, Laterality
 from calcreport.settings import DetectionSettings
 
-MARGIN_MM: Final = 14.0
-"""Box around a lesion: its surface, and the tissue it lies in …"""
-
-LARGE_MM: Final = 60.0
-LARGE_MARGIN_MM: Final = 6.0
-"""… of which a lesion larger than this needs less."""
-
-CONTOUR_PAD: Final = 3
+MARGIN_MM: Final = 14.0  # Box around a lesion: its surface, and the tissue it lies in …
+LARGE_MM: Final = 60.0  # ... of which a lesion larger than this ...
+LARGE_MARGIN_MM: Final = 6.0  # ... needs less
+CONTOUR_PAD: Final = 3  # voxels around a contour before it is smoothed
 CONTOUR_SMOOTHING: Final = 0.7
 """Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
-
 NEAR_LIMIT: Final = 1.5
 """A deposit of which three quarters lie below this multiple of the growth limit hardly exceeds it: on phantoms three of
 five such had further parts that stay below it."""
-
-ABUT_GAP_MM: Final = 2.5
-"""Mineral and bone nearer than this touch as far as CT can tell."""
-
+ABUT_GAP_MM: Final = 2.5  # Mineral and bone nearer than this touch as far as CT can tell
+# Pattern of a contour without mineral.
 NO_MINERAL: Final = Pattern(
     id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
     scores={}, features={},
 )  # fmt: skip
-
-Box = tuple[slice, slice, slice]
+# Note on a deposit at the top of the scale.
+CLIPPED: Final = "Attenuation is clipped at the top of the scale; mean and maximum are lower bounds."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,11 +78,6 @@ class Measurer:
     noise_hu: float
     limits: Thresholds
     settings: DetectionSettings
-
-    @property
-    def blur(self) -> Blur:
-        """Point spread of the series."""
-        return series_blur(self.volume.geometry, self.acquisition.slice_thickness_mm)
 
     def group(self, group: Group) -> MeasuredLesion:
         """Measure a lesion made of foci."""
@@ -155,21 +142,15 @@ class Measurer:
         components = self.detection.components
         members = np.array([f.component for f in foci])
         spacing = np.array(self.volume.geometry.spacing_mm)
-        shape = np.array(self.volume.hu.shape)
-        sides_mm = (components.box[members, :, 1].max(0) - components.box[members, :, 0].min(0)) * spacing
-        margin = np.ceil((LARGE_MARGIN_MM if sides_mm.max() > LARGE_MM else MARGIN_MM) / spacing).astype(int)
-        low = np.maximum(components.box[members, :, 0].min(0) - margin, 0)
-        high = np.minimum(components.box[members, :, 1].max(0) + margin, shape)
-        box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-        mask = paint(components, members, box)
-        weights = np.array([f.volume_mm3 for f in foci])
-        background = float(np.average([f.background_hu for f in foci], weights=weights))
-        local_noise = float(np.average([f.background_sd_hu for f in foci], weights=weights))
-        surface = find_surface(
-            self.volume.hu[box], mask, background_hu=background, noise_hu=min(local_noise, 2 * self.noise_hu),
-            spacing_mm=self.volume.geometry.spacing_mm,
+        low, high = components.around(members, np.zeros(3, dtype=np.int64))
+        margin_mm = LARGE_MARGIN_MM if ((high - low) * spacing).max() > LARGE_MM else MARGIN_MM
+        box = box_of(*components.around(members, np.ceil(margin_mm / spacing).astype(int)))
+        around = ([f.background_hu for f in foci], [f.background_sd_hu for f in foci])
+        background, noise = (float(np.average(values, weights=[f.volume_mm3 for f in foci])) for values in around)
+        return box, find_surface(
+            self.volume.hu[box], paint(components, members, box), background_hu=background,
+            noise_hu=min(noise, 2 * self.noise_hu), spacing_mm=self.volume.geometry.spacing_mm,
         )  # fmt: skip
-        return box, surface
 
     def _mineral_lesion(
         self, foci: tuple[Focus, ...], box: Box, surface: Surface, *, is_vessel_chain: bool
@@ -179,31 +160,20 @@ class Measurer:
         points_mm = geometry.lps_mm(surface.points + offset)
         is_minimum = any(f.touches_border for f in foci)
         is_near_limit = float(np.percentile(self.volume.hu[box][surface.inside], 75)) < NEAR_LIMIT * self.limits.grow
+        blur = series_blur(geometry, self.acquisition.slice_thickness_mm)
         size, longest, key, axial = measure_size(
-            surface, points_mm, geometry=geometry, blur=self.blur, is_minimum=is_minimum, is_near_limit=is_near_limit
+            surface, points_mm, geometry=geometry, blur=blur, is_minimum=is_minimum, is_near_limit=is_near_limit
         )
         voxels = np.argwhere(surface.inside) + offset
         bone_gap_mm = min(f.bone_gap_mm for f in foci)
         depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=bone_gap_mm)
-        density, notes = measure_density(
-            self.volume.hu[box],
-            surface.inside,
-            ceiling_hu=self.volume.ceiling_hu,
-            certain_hu=self.settings.seed_none_hu,
-        )
-        features = describe(
-            self.volume.hu[box],
-            surface.inside,
-            geometry,
-            Surroundings(
-                longest_mm=longest.length_mm,
-                layer=depth.class_,
-                bone_gap_mm=bone_gap_mm,
-                to_fascia_mm=typical_fascia_distance(self.layers, voxels),
-                is_vessel_chain=is_vessel_chain,
-                noise_hu=self.noise_hu,
-            ),
-        )
+        density = self._density(self.volume.hu[box][surface.inside].astype(np.float64))
+        known = Surroundings(
+            longest_mm=longest.length_mm, layer=depth.class_, bone_gap_mm=bone_gap_mm,
+            to_fascia_mm=typical_fascia_distance(self.layers, voxels), is_vessel_chain=is_vessel_chain,
+            noise_hu=self.noise_hu,
+        )  # fmt: skip
+        features = describe(self.volume.hu[box], surface.inside, geometry, known)
         pattern = read_pattern(
             features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
             region=self.acquisition.body_part, table=pattern_table(self.settings.patterns),
@@ -212,24 +182,31 @@ class Measurer:
         return MeasuredLesion(
             size=size, foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
             mass=Mass(), density=density, depth=depth, pattern=pattern, bone_relation=_bone_relation(bone_gap_mm),
-            location=self._location(points_mm, voxels, key_slice), notes=notes,
+            location=self._location(points_mm, voxels, key_slice), notes=(CLIPPED,) if density.is_clipped else (),
             mineral=VoxelMask(offset=(int(offset[0]), int(offset[1]), int(offset[2])), voxels=surface.inside),
             key_slice=key_slice, longest=longest, axial_longest=axial, to_skin=to_skin, to_fascia=to_fascia,
         )  # fmt: skip
 
+    def _density(self, values: Floats) -> Density:
+        """Attenuation of the voxels inside a surface, HU, at least one."""
+        peak, ceiling = float(values.max()), self.volume.ceiling_hu
+        return Density(
+            mean_hu=float(values.mean()), max_hu=peak, p95_hu=float(np.percentile(values, 95)),
+            sd_hu=float(values.std()), is_clipped=ceiling is not None and peak >= ceiling,
+            is_certain=peak >= self.settings.seed_none_hu,
+        )  # fmt: skip
+
     def _depth(
-        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
+        self, points_mm: Floats, voxels: Ints, *, bone_gap_mm: float | None = None
     ) -> tuple[Depth, Segment | None, Segment | None]:
         """Depth and what it was read from, of mineral with its gap to bone, or of a whole lesion."""
         to_skin, reason = skin_distance(self.layers.skin, points_mm)
         to_fascia = fascia_distance(self.layers, points_mm)
-        is_mass = bone_gap_mm is None
         gap_mm = float("inf") if bone_gap_mm is None else bone_gap_mm
         distances = Distances(to_skin=to_skin, to_fascia=to_fascia, skin_reason=reason, bone_gap_mm=gap_mm)
-        depth = read_depth(self.layers, voxels, distances, is_mass=is_mass)
-        return depth, to_skin, to_fascia
+        return read_depth(self.layers, voxels, distances, is_mass=bone_gap_mm is None), to_skin, to_fascia
 
-    def _location(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], key_slice: int) -> Location:
+    def _location(self, points_mm: Floats, voxels: Ints, key_slice: int) -> Location:
         centroid = self.volume.geometry.lps_mm(voxels.mean(axis=0))
         references = self.volume.slices[int(voxels[:, 0].min()) : int(voxels[:, 0].max()) + 1]
         numbers = [r.instance_number for r in references if r.instance_number is not None]
@@ -257,26 +234,3 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
     if gap_mm == 0:
         return BoneRelation.CONTIGUOUS
     return BoneRelation.ABUTS if gap_mm <= ABUT_GAP_MM else BoneRelation.SEPARATE
-
-
-def measure_density(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], *, ceiling_hu: int | None, certain_hu: float
-) -> tuple[Density, tuple[str, ...]]:
-    """Attenuation of the voxels inside the surface, at least one, and what limits the values; see `Density`."""
-    values = hu[inside].astype(np.float64)
-    peak = float(values.max())
-    is_clipped = ceiling_hu is not None and peak >= ceiling_hu
-    notes: tuple[str, ...] = ()
-    if is_clipped:
-        notes = ("Attenuation is clipped at the top of the scale; mean and maximum are lower bounds.",)
-    return (
-        Density(
-            mean_hu=float(values.mean()),
-            max_hu=peak,
-            p95_hu=float(np.percentile(values, 95)),
-            sd_hu=float(values.std()),
-            is_clipped=is_clipped,
-            is_certain=peak >= certain_hu,
-        ),
-        notes,
-    )

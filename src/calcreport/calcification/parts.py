@@ -6,34 +6,26 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-SMALLEST_VOXELS: Final = 3
-"""Smaller parts are left out, unless there are no others."""
+from calcreport.anatomy.arrays import Floats, Ints, Mask, Spacing
 
-SUBSTANTIAL_SHARE: Final = 0.02
-"""A deposit counts among the foci from this share of the largest one's volume on."""
-
-ELONGATED: Final = 1.6
-"""Ratio of longest to middle extent from which a part has an axis."""
-
-ALONG_DEGREES: Final = 30.0
-"""An axis this close to the scan axis runs along it."""
-
-Spacing = tuple[float, float, float]
+SMALLEST_VOXELS: Final = 3  # Smaller parts are left out, unless there are no others
+SUBSTANTIAL_SHARE: Final = 0.02  # A deposit counts among the foci from this share of the largest one's volume on
+ELONGATED: Final = 1.6  # Ratio of longest to middle extent from which a part has an axis
+ALONG_DEGREES: Final = 30.0  # An axis this close to the scan axis runs along it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Separate deposits."""
 
-    extents_mm: NDArray[np.float64]
+    extents_mm: Floats
     """Shape ``(n, 3)``; longest, middle and smallest extent of each."""
-    counts: NDArray[np.int64]
+    counts: Ints
     """Shape ``(n,)``; voxels of each."""
-    along_axis: NDArray[np.float64]
+    along_axis: Floats
     """Shape ``(n,)``; cosine between the long axis of each and the scan axis."""
     bulkiest_hull_mm3: float
     """Volume of the convex hull of the part with most voxels, mm3; 0 where it has none."""
@@ -44,12 +36,12 @@ class Parts:
         return int(self.extents_mm[:, 0].argmax())
 
     @property
-    def substantial(self) -> NDArray[np.bool_]:
+    def substantial(self) -> Mask:
         """Shape ``(n,)``; parts that are no crumbs of the largest one."""
         return np.asarray(self.counts >= max(SMALLEST_VOXELS, SUBSTANTIAL_SHARE * self.counts.max()))
 
     @property
-    def elongations(self) -> NDArray[np.float64]:
+    def elongations(self) -> Floats:
         """Shape ``(n,)``; longest over middle extent."""
         return np.asarray(self.extents_mm[:, 0] / np.maximum(self.extents_mm[:, 1], 1e-6))
 
@@ -73,7 +65,7 @@ class Parts:
         return float(min(1.0, self.counts.max() * voxel_mm3 / self.bulkiest_hull_mm3))
 
 
-def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
+def find_parts(inside: Mask, spacing: Spacing) -> Parts:
     """Separate deposits of a lesion of shape ``(slices, rows, columns)``, at least one voxel."""
     labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
     counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -92,7 +84,7 @@ def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
     return Parts(extents_mm=extents, counts=counts[kept], along_axis=along, bulkiest_hull_mm3=hull_mm3)
 
 
-def principal_extents(points_mm: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
+def principal_extents(points_mm: Floats, spacing: Spacing) -> Floats:
     """Extents of voxel centres along their principal axes, longest first, mm; one voxel wide at least."""
     if len(points_mm) < 4:
         return np.sort(np.ptp(points_mm, axis=0) + np.array(spacing))[::-1]
@@ -101,13 +93,13 @@ def principal_extents(points_mm: NDArray[np.float64], spacing: Spacing) -> NDArr
     return np.asarray(np.sort(np.ptp(projected, axis=0) + np.abs(axes).T @ np.array(spacing))[::-1])
 
 
-def _principal_axes(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def _principal_axes(points_mm: Floats) -> Floats:
     """Axes of points of shape ``(n, 3)`` in columns, the longest last."""
     centred = points_mm - points_mm.mean(0)
     return np.asarray(np.linalg.eigh(centred.T @ centred)[1])
 
 
-def hull_volume(points_mm: NDArray[np.float64]) -> float:
+def hull_volume(points_mm: Floats) -> float:
     """Volume of the convex hull of points of shape ``(n, 3)``, or area of ``(n, 2)``; 0 where they span none."""
     try:
         return float(ConvexHull(points_mm).volume)
@@ -115,14 +107,14 @@ def hull_volume(points_mm: NDArray[np.float64]) -> float:
         return 0.0
 
 
-def row_ends(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+def row_ends(inside: Mask) -> Floats:
     """First and last voxel of every row, shape ``(n, 3)``, in voxels: no other can be a corner of the hull."""
     rows = np.argwhere(inside.any(axis=2))
     first, last = inside.argmax(axis=2), inside.shape[2] - 1 - inside[:, :, ::-1].argmax(axis=2)
     return np.concatenate([np.column_stack([rows, edge[tuple(rows.T)]]) for edge in (first, last)]).astype(np.float64)
 
 
-def _corners(part: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _corners(part: Mask) -> Floats:
     """Voxel corners that may be corners of the hull, shape ``(n, 3)``, in voxels."""
     ends = row_ends(part)
     half = len(ends) // 2
@@ -131,7 +123,7 @@ def _corners(part: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.concatenate([ends + np.array([a, b, 0.0]) for a in (-0.5, 0.5) for b in (-0.5, 0.5)])
 
 
-def projected_fill(points_mm: NDArray[np.float64], spacing: Spacing) -> float:
+def projected_fill(points_mm: Floats, spacing: Spacing) -> float:
     """Share of the convex outline that voxels fill when projected along the smallest principal axis."""
     if len(points_mm) < 8:
         return 1.0

@@ -7,30 +7,25 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Hu, Ints, Mask
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
-from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue
+from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue, spread_of
 from calcreport.calcification.scene import HALF, Scene
 from calcreport.model.report import ExclusionReason
 
-MIN_IMPLANT_MM3: Final = 20.0
-
-INNER_SHARE: Final = 0.6
-MIN_INNER_RATIO: Final = 0.85
-"""The inner part of mineral laid on a bone is about as dense as its outer part, or denser."""
-
+MIN_IMPLANT_MM3: Final = 20.0  # less metal in a bone is no implant
+INNER_SHARE: Final = 0.6  # of the greatest depth; deeper lies the inner part of mineral laid on a bone ...
+MIN_INNER_RATIO: Final = 0.85  # ... which is about as dense as its outer part, or denser
 MIN_CORTEX: Final = 0.75
 """Among the bones of hand or foot a piece smaller than a phalanx has the cortex of the larger bones of the scan: in
 phantoms a peak of 0.79 of theirs and more; lumps of mineral have 0.7 and less."""
-
 METAL_HU: Final = 2_400
 """Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
-
-SMALL_METAL_HU: Final = 1_800
+SMALL_METAL_HU: Final = 1_800  # metal of this size and less
 SMALL_METAL_MM3: Final = 100.0
 """Partial volume dims what is this small: no deposit of that size stays so dense, a fragment of metal does."""
 
@@ -47,18 +42,13 @@ def is_lump(scene: Scene, component: int) -> bool:
     return volume_mm3 < MIN_SMALL_BONE_MM3 and float(scene.components.peak_hu[component]) < MIN_CORTEX * scene.cortex_hu
 
 
-def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def metal_in_bone(scene: Scene, skeleton: Mask) -> list[Ints]:
     """Voxels of implants that dense voxels join to a bone, one array of shape ``(n, 3)`` a bone."""
-    found = []
-    for i in np.flatnonzero(skeleton & (scene.components.peak_hu >= METAL_HU)):
-        index = scene.components.indices(int(i))
-        metal = index[scene.volume.hu[tuple(index.T)] >= METAL_HU]
-        if len(metal) * scene.volume.geometry.voxel_volume_mm3 >= MIN_IMPLANT_MM3:
-            found.append(metal)
-    return found
+    found = [scene.dense_voxels(int(i), METAL_HU) for i in np.flatnonzero(skeleton)]
+    return [metal for metal in found if len(metal) * scene.volume.geometry.voxel_volume_mm3 >= MIN_IMPLANT_MM3]
 
 
-def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
+def is_solid(hu: Hu, index: Ints) -> bool:
     """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell."""
     low = index.min(0)
     mask = np.zeros(tuple(index.max(0) - low + 1), dtype=np.bool_)
@@ -67,73 +57,45 @@ def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
     own = depth[tuple((index - low).T)]
     values = hu[tuple(index.T)]
     inner = own > INNER_SHARE * own.max()
-    return (
-        float(np.median(values[inner])) >= MIN_INNER_RATIO * float(np.median(values[~inner]))
-        if (~inner).any()
-        else True
-    )
+    return bool(inner.all() or np.median(values[inner]) >= MIN_INNER_RATIO * np.median(values[~inner]))
 
 
-INJECTED_HU: Final = 800.0
-MAX_VEIN_MM: Final = 8.0
-MIN_COLUMN_MM: Final = 15.0
-COLUMN_RATIO: Final = 3.0
+INJECTED_HU: Final = 800.0  # undiluted contrast or a catheter in a vein of the arm
+MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
+MIN_COLUMN_MM: Final = 15.0  # ... length ...
+COLUMN_RATIO: Final = 3.0  # ... and length over breadth
+# where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
-"""Undiluted contrast or a catheter in a vein of the arm: density, breadth, length and length over breadth of the
-column; a calcified artery of an arm beside an enhanced trunk is listed with them."""
-
-MIN_BLOOD_HU: Final = 110.0
-"""Surroundings this dense are enhanced blood or an enhanced organ."""
-
+MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
-
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
-
 MIN_AIR_SHARE: Final = 0.2
 """What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
-
-MIN_SKIN_AIR: Final = 0.3
+MIN_SKIN_AIR: Final = 0.3  # share of the surroundings of what is half in the air
 CLASP_MM: Final = 30.0
 """Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
 them."""
-
-MIN_PATELLA_MM3: Final = 2_000.0
-MAX_PATELLA_CORE: Final = 0.6
-PATELLA_GAP_MM: Final = 12.0
-"""A patella has this volume, marrow this faint beside its cortex, and cartilage this thick behind it."""
-
-MAX_FABELLA_MM3: Final = 1_500.0
-FABELLA_GAP_MM: Final = 5.5
-MIN_BEHIND_MM: Final = 8.0
-"""A fabella is smaller and lies this close to the condyle, behind the middle of the bones (posterior, patient axes)."""
-
-SESAMOID_MM3: Final = (60.0, 400.0)
-SESAMOID_GAP_MM: Final = 3.2
-"""A sesamoid of thumb or great toe has this volume and rides this close on one of the many bones of hand or foot;
-smaller specks are not claimed for it."""
-
+MIN_PATELLA_MM3: Final = 2_000.0  # volume of a patella ...
+MAX_PATELLA_CORE: Final = 0.6  # ... its marrow over its cortex ...
+PATELLA_GAP_MM: Final = 12.0  # ... and thickness of the cartilage behind it
+MAX_FABELLA_MM3: Final = 1_500.0  # volume of a fabella ...
+FABELLA_GAP_MM: Final = 5.5  # ... and its distance to the condyle ...
+MIN_BEHIND_MM: Final = 8.0  # ... behind the middle of the bones (posterior, patient axes)
+SESAMOID_MM3: Final = (60.0, 400.0)  # volume of a sesamoid of thumb or great toe; smaller specks are not claimed for it
+SESAMOID_GAP_MM: Final = 3.2  # how close it rides on one of the many bones of hand or foot
 PLAIN_EVIDENCE: Final = 60.0
 """Nothing in hand or foot is far from bone; what stands out this far there is not taken for noise because of it."""
-
-MAX_EDGE_MM3: Final = 30.0
-"""A speck of fewer than four blocks of the map of bones is not told from the bone it lies on."""
-
-PATCH_PIXELS: Final = 9
-"""Half side of the patch in which a small component is held against the noise at first sight."""
-
-MAX_NOISE_MM3: Final = 150.0
-"""Larger components are never noise at first sight."""
-
+MAX_EDGE_MM3: Final = 30.0  # A speck of fewer than four blocks of the map of bones may be the bone it lies on
+PATCH_PIXELS: Final = 9  # Half side of the patch in which a small component is held against the noise at first sight
+MAX_NOISE_MM3: Final = 150.0  # Larger components are never noise at first sight
 PLAIN_NOISE_CNR: Final = 4.5
 """Below this a small component is noise at first sight, and is not looked at twice: a scan may hold thousands."""
-
-STREAK_REACH_MM: Final = 45.0
-MIN_STREAK_CNR: Final = 9.0
-SURE_CNR: Final = 13.0
-MIN_STREAK_THICKNESS_MM: Final = 3.0
-"""This near metal a focus must stand out more, and be thicker than a streak unless it stands out very clearly."""
+STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
+MIN_STREAK_CNR: Final = 9.0  # ... by this ...
+SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
+MIN_STREAK_THICKNESS_MM: Final = 3.0  # ... be thicker than a streak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,17 +115,13 @@ def is_plain_noise(scene: Scene, component: int) -> bool:
     i, j, k = index[int(values.argmax())]
     patch = hu[i, max(0, j - PATCH_PIXELS) : j + PATCH_PIXELS + 1, max(0, k - PATCH_PIXELS) : k + PATCH_PIXELS + 1]
     tissue = patch[(patch > -250) & (patch < scene.limits.grow)].astype(np.float64)
-    if tissue.size < 30:
-        return False
-    middle = float(np.median(tissue))
-    deviation = max(1.4826 * float(np.median(np.abs(tissue - middle))), 5.0)
-    if float(values.max()) - middle >= PLAIN_NOISE_CNR * deviation:
+    if tissue.size < 30 or float(values.max() - np.median(tissue)) >= PLAIN_NOISE_CNR * max(spread_of(tissue), 5.0):
         return False
     # Planes of fat between muscles widen that deviation; many voxels above the scan's own noise get a second look.
     return evidence_of(values.astype(np.float64), reference_tissue(tissue)[0], scene.noise_hu) < MIN_EVIDENCE
 
 
-def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
+def beside_externals(scene: Scene, externals: list[int]) -> Mask:
     """Coarse mask of the body's rim against table, cast or clothes: dense voxels there are the same thing."""
     if not externals:
         return np.zeros(scene.coarse.hu.shape, dtype=np.bool_)
@@ -171,14 +129,11 @@ def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
     return rim & dilate(scene.mark(externals), "square", axes=ALL_AXES, steps=2)
 
 
-def metal_blocks(scene: Scene, candidates: list[int], limit_hu: int) -> NDArray[np.bool_]:
+def metal_blocks(scene: Scene, candidates: list[int], limit_hu: int) -> Mask:
     """Coarse mask of blocks with a voxel at or above `limit_hu` in some components."""
     metal = np.zeros(scene.coarse.hu.shape, dtype=bool)
     for i in candidates:
-        if scene.components.peak_hu[i] >= limit_hu:
-            index = scene.components.indices(i)
-            dense = index[scene.volume.hu[tuple(index.T)] >= limit_hu]
-            metal[tuple(scene.coarse.of_fine(dense).T)] = True
+        metal[tuple(scene.coarse.of_fine(scene.dense_voxels(i, limit_hu)).T)] = True
     return metal
 
 
@@ -188,11 +143,12 @@ class _Case:
 
     scene: Scene
     focus: Focus
-    metal: NDArray[np.bool_]
-    hooks: NDArray[np.bool_]
+    metal: Mask
+    hooks: Mask
     """Coarse shape; true at metal, and at what is as dense as small metal."""
 
 
+# Whether it holds, reason and detail.
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
 
 RULES: Final[tuple[_Rule, ...]] = (
@@ -233,7 +189,7 @@ RULES: Final[tuple[_Rule, ...]] = (
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
 
-def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[np.bool_]) -> Rejected | None:
+def judge(scene: Scene, focus: Focus, metal: Mask, hooks: Mask) -> Rejected | None:
     """Why a component is no focus of mineral, or ``None``; `metal` and `hooks`: as in `_Case`."""
     case = _Case(scene=scene, focus=focus, metal=metal, hooks=hooks)
     for holds, reason, detail in RULES:
@@ -242,7 +198,7 @@ def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[n
     return None
 
 
-def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
+def _share(case: _Case, mask: Mask) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
 
 
@@ -278,29 +234,27 @@ def _is_plain(case: _Case) -> bool:
     return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
+def _behind_knee_mm(scene: Scene, focus: Focus) -> float:
+    """How far behind the bones of a knee a component lies, mm; not a number elsewhere."""
+    return scene.behind_bones_mm(focus.component) if scene.region(focus.component) == "knee" else float("nan")
+
+
 def _is_patella(scene: Scene, focus: Focus) -> bool:
     """Whether a large piece with a core fainter than its rim lies before the bones of a knee."""
+    if focus.volume_mm3 < MIN_PATELLA_MM3 or focus.bone_gap_mm > PATELLA_GAP_MM:
+        return False
     # A limit raised above enhanced blood leaves the cortex alone; the map of bones sees the marrow.
-    has_marrow = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu or (
-        scene.share_on_grid(scene.bones.free, focus.component) >= HALF
-    )
-    is_near = (
-        has_marrow
-        and focus.volume_mm3 >= MIN_PATELLA_MM3
-        and focus.bone_gap_mm <= PATELLA_GAP_MM
-        and scene.region(focus.component) == "knee"
-    )
-    return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
+    is_faint = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu
+    has_marrow = is_faint or scene.share_on_grid(scene.bones.free, focus.component) >= HALF
+    return has_marrow and _behind_knee_mm(scene, focus) < -MIN_BEHIND_MM
 
 
 def _is_fabella(scene: Scene, focus: Focus) -> bool:
     """Whether a small piece lies close behind the bones of a knee."""
     is_near = focus.volume_mm3 <= MAX_FABELLA_MM3 and focus.bone_gap_mm <= FABELLA_GAP_MM
-    is_knee = is_near and scene.region(focus.component) == "knee"
-    return is_knee and scene.behind_bones_mm(focus.component) > MIN_BEHIND_MM
+    return is_near and _behind_knee_mm(scene, focus) > MIN_BEHIND_MM
 
 
 def _is_streak(focus: Focus) -> bool:
-    if focus.contrast_to_noise >= SURE_CNR:
-        return False
-    return focus.contrast_to_noise < MIN_STREAK_CNR or focus.thickness_mm < MIN_STREAK_THICKNESS_MM
+    least = SURE_CNR if focus.thickness_mm < MIN_STREAK_THICKNESS_MM else MIN_STREAK_CNR
+    return focus.contrast_to_noise < least

@@ -8,29 +8,22 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Ints, Mask, Spacing
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
-from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components
+from calcreport.anatomy.components import Components, box_of
 from calcreport.anatomy.morphology import dilate
+from calcreport.anatomy.trunk import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
-BULGE_MM: Final = 9.0
-"""Ribs reach this far inside the hull of the lungs, pleural calcification with them."""
-
-EDGE_MM: Final = 4.0
-"""Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
-
-HALF: Final = 0.5
-"""A component belongs to what holds this share of it: a bone, cartilage, lumen, cavity."""
-
-SAMPLED_VOXELS: Final = 4_000
-"""Voxels of a component that a share is taken from."""
+BULGE_MM: Final = 9.0  # Ribs reach this far inside the hull of the lungs, pleural calcification with them
+EDGE_MM: Final = 4.0  # Partial volume and the edges of a sharp kernel imitate specks this close to cortex
+HALF: Final = 0.5  # A component belongs to what holds this share of it: a bone, cartilage, lumen, cavity
+SAMPLED_VOXELS: Final = 4_000  # Voxels of a component that a share is taken from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,30 +42,28 @@ class Scene:
     """Noise of soft tissue, HU."""
 
     @cached_property
-    def spacing_mm(self) -> tuple[float, float, float]:
+    def spacing_mm(self) -> Spacing:
         """Spacing along slice, row, column, mm."""
         return self.volume.geometry.spacing_mm
 
-    def share_in(self, blocks: NDArray[np.bool_], component: int) -> float:
+    def share_in(self, blocks: Mask, component: int) -> float:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
         return float(blocks[tuple(self.coarse.of_fine(self.components.indices(component)).T)].mean())
 
-    def share_on_grid(self, mask: NDArray[np.bool_], component: int) -> float:
+    def share_on_grid(self, mask: Mask, component: int) -> float:
         """Share of a component's voxels that lie in a mask on the grid of the bones."""
         index = self.components.indices(component)
         index = index[:: max(1, len(index) // SAMPLED_VOXELS)]
         return float(mask[tuple(self.bones.grid.of_fine(index).T)].mean())
 
-    def is_near(self, component: int, blocks: NDArray[np.bool_], reach_mm: float, *, along_mm: float = 0.0) -> bool:
+    def is_near(self, component: int, blocks: Mask, reach_mm: float, *, along_mm: float = 0.0) -> bool:
         """Whether a component's box, grown by mm within its slices and along the scan, meets some coarse blocks."""
-        step, spacing = np.array(self.coarse.step), np.array(self.coarse.spacing_mm)
-        reach = np.ceil(np.array([along_mm, reach_mm, reach_mm]) / spacing).astype(int)
-        low = np.maximum(self.components.box[component, :, 0] // step - reach, 0)
-        high = (self.components.box[component, :, 1] - 1) // step + reach + 1
-        i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        return bool(blocks[i, j, k].any())
+        step, (low, high) = np.array(self.coarse.step), self.components.box[component].T
+        reach = np.ceil(np.array([along_mm, reach_mm, reach_mm]) / np.array(self.coarse.spacing_mm)).astype(int)
+        box = box_of(np.maximum(low // step - reach, 0), (high - 1) // step + reach + 1)
+        return bool(blocks[box].any())
 
-    def mark(self, components: Iterable[int]) -> NDArray[np.bool_]:
+    def mark(self, components: Iterable[int]) -> Mask:
         """Coarse mask of the blocks some components touch."""
         mask = np.zeros(self.coarse.hu.shape, dtype=bool)
         for i in components:
@@ -84,29 +75,34 @@ class Scene:
         middle = (self.components.box[component].sum(axis=1) - 1) / 2
         return self.places.place(self.volume.geometry.lps_mm(middle)).region
 
+    def dense_voxels(self, component: int, limit_hu: int) -> Ints:
+        """Voxels of a component at or above a limit, shape ``(n, 3)``."""
+        if self.components.peak_hu[component] < limit_hu:
+            return np.zeros((0, 3), dtype=np.int64)
+        index = self.components.indices(component)
+        return np.asarray(index[self.volume.hu[tuple(index.T)] >= limit_hu])
+
     def behind_bones_mm(self, component: int) -> float:
         """How far behind the middle of the bones of its level a component lies, mm; negative in front, nan without."""
         middle = (self.components.box[component].sum(axis=1) - 1) / 2
-        level = int(self.bones.grid.of_fine(np.rint(middle)[None].astype(np.int64))[0, 0])
-        found = np.argwhere(self.bones.bone[level])
+        grid = self.bones.grid
+        found = np.argwhere(self.bones.bone[int(grid.of_fine(np.rint(middle).astype(np.int64))[0])])
         if not len(found):
             return float("nan")
-        grid = self.bones.grid
         bones = (np.array([0.0, *found.mean(axis=0)]) + 0.5) * np.array(grid.step) + np.array(grid.first) - 0.5
         bones[0] = middle[0]
         own, other = self.volume.geometry.lps_mm(np.stack([middle, bones]))
         return float(own[1] - other[1])
 
     @cached_property
-    def gas(self) -> NDArray[np.bool_]:
+    def gas(self) -> Mask:
         """Coarse mask of gas enclosed in the body."""
         return (self.coarse.hu < GAS_HU) & self.body.mask
 
     @cached_property
-    def inner_wall(self) -> NDArray[np.bool_]:
+    def inner_wall(self) -> Mask:
         """Coarse mask of the cage and of the rim of the cavities against it, where ribs bulge inwards."""
-        steps = max(1, round(BULGE_MM / self.coarse.spacing_mm[1]))
-        return dilate(self.places.cage, "cross", steps=steps)
+        return dilate(self.places.cage, "cross", steps=self.coarse.steps(BULGE_MM))
 
     @cached_property
     def cortex_hu(self) -> float:
@@ -117,7 +113,7 @@ class Scene:
         return float(np.median(peaks)) if peaks else 0.0
 
     @cached_property
-    def bone_edge(self) -> NDArray[np.bool_]:
+    def bone_edge(self) -> Mask:
         """Bones and what lies within `EDGE_MM` of them, on their grid."""
         return dilate(self.bones.bone, "cross", steps=self.bones.grid.steps(EDGE_MM))
 

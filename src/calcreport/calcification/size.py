@@ -6,48 +6,33 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
+from calcreport.anatomy.arrays import Floats
 from calcreport.calcification.edges import Surface, deblurred_width_mm
 from calcreport.model.drawn import DrawnOutline
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Point, Size
 
-IN_PLANE_BLUR_PIXELS: Final = 1.3
-"""Point spread within the slice, FWHM in pixels, where nothing better is known …"""
-
-MIN_IN_PLANE_BLUR_MM: Final = 0.8
-"""… but no scanner resolves less than this, FWHM in mm."""
-
-MAX_HULL_POINTS: Final = 3_000
-"""Diameters are searched among at most this many hull vertices."""
-
-
-MAX_DIRECTIONS: Final = 400
-"""Corners of a drawn outline between which directions are weighed against the longest one."""
-
+IN_PLANE_BLUR_PIXELS: Final = 1.3  # Point spread within the slice, FWHM in pixels, where nothing better is known …
+MIN_IN_PLANE_BLUR_MM: Final = 0.8  # … but no scanner resolves less than this, FWHM in mm
+MAX_HULL_POINTS: Final = 3_000  # Diameters are searched among at most this many hull vertices
+MAX_DIRECTIONS: Final = 400  # Corners of a drawn outline between which directions are weighed against the longest one
 THIN_SHARE: Final = 0.1
 """A deposit that fills less than this of the ball on its longest diameter (sheet, track, scattered foci) ends in an
 edge, a corner or one small focus …"""
-
 THIN_END: Final = 0.8
 """… which blur across the diameter draws in by its variance over the radius of the end. That radius is below the
 voxels: 95 % of the shortening, of both ends together, is less than this share of the blur's FWHM (docs/accuracy.md)."""
-
-END_ERROR: Final = 0.8
+END_ERROR: Final = 0.8  # half-width of the 95 % interval of a drawn length, in steps from plane to plane ...
+# ... where the course of the sections shows part of where it ends, and in steps within the planes; see docs/accuracy.md
 VOXEL_ERROR: Final = 0.85
-"""Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
-tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
-
 BETWEEN_PLANES: Final = 0.45
 """Of the square of the step from plane to plane over the height drawn: how much shorter than the lesion its largest
 section may be. A round end loses twice the square of the offset over the height; 95 % are less than 0.475 steps off."""
-
-IMAGED_REACH: Final = 0.51
-"""How far a point of the volume lies outside the outermost voxel centres at most, in voxels."""
+IMAGED_REACH: Final = 0.51  # How far a point of the volume lies outside the outermost voxel centres at most, in voxels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +42,24 @@ class Blur:
     in_plane_mm: float
     across_mm: float
 
-    def true_length(self, length_mm: float, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def true_length(self, length_mm: float, direction: Floats, normal: Floats) -> float:
         """Length without the effect of blur, for a half-maximum length along a unit vector."""
         slanted_mm = self.slanted(direction, normal)
         return deblurred_width_mm(length_mm, self.along(direction, normal), (self.in_plane_mm, slanted_mm))
 
-    def along(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def along(self, direction: Floats, normal: Floats) -> float:
         """Blur along a unit vector, given the unit normal of the slices."""
         cosine = float(abs(direction @ normal))
         return float(np.hypot(self.across_mm * cosine, self.in_plane_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
-    def slanted(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    def slanted(self, direction: Floats, normal: Floats) -> float:
         """Blur across a unit vector, in the one of the two directions across that does not lie in the slice."""
         cosine = float(abs(direction @ normal))
         # It is as far from the slice as the vector itself is near.
         return float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
 
-NO_BLUR: Final = Blur(in_plane_mm=0.0, across_mm=0.0)
+NO_BLUR: Final = Blur(in_plane_mm=0.0, across_mm=0.0)  # of what was drawn to the edge as seen
 
 
 def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> Blur:
@@ -84,7 +69,7 @@ def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> B
     return Blur(in_plane_mm=in_plane, across_mm=max(across, slice_thickness_mm or 0.0))
 
 
-def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def farthest_pair(points_mm: Floats) -> tuple[Floats, Floats]:
     """The two points farthest apart, of shape ``(n, d)``, d = 2 or 3: maximum Feret diameter."""
     candidates = _hull(points_mm) if len(points_mm) > 2 * (points_mm.shape[1] + 1) else points_mm
     if len(candidates) > MAX_HULL_POINTS:
@@ -94,7 +79,7 @@ def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     return candidates[first], candidates[second]
 
 
-def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _hull(points: Floats) -> Floats:
     """Corners of the convex hull; all the points, few then, where they are flat or collinear."""
     try:
         return points[ConvexHull(points).vertices]
@@ -102,17 +87,17 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return points
 
 
-def as_point(position: NDArray[np.float64]) -> Point:
+def as_point(position: Floats) -> Point:
     """A position as plain numbers."""
     return (float(position[0]), float(position[1]), float(position[2]))
 
 
-def longest_segment(points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
+def longest_segment(points_mm: Floats, geometry: VolumeGeometry, blur: Blur) -> Segment:
     """Longest diameter of surface points (LPS mm), corrected for blur, about the same centre."""
     return _segment(*farthest_pair(points_mm), geometry, blur)
 
 
-def _segment(start: NDArray[np.float64], end: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
+def _segment(start: Floats, end: Floats, geometry: VolumeGeometry, blur: Blur) -> Segment:
     length = float(np.linalg.norm(end - start))
     direction = (end - start) / max(length, 1e-9)
     true_length = blur.true_length(length, direction, geometry.slice_normal)
@@ -122,7 +107,7 @@ def _segment(start: NDArray[np.float64], end: NDArray[np.float64], geometry: Vol
 
 def measure_size(
     surface: Surface,
-    points_mm: NDArray[np.float64],
+    points_mm: Floats,
     *,
     geometry: VolumeGeometry,
     blur: Blur,
@@ -164,7 +149,7 @@ def measure_size(
     )
 
 
-def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
+def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, Floats, float]:
     """Longest diameter, extents along the axes, and 95 % half-width of a drawn lesion; nothing is taken off for blur.
 
     A contour is drawn to the edge as seen; what lies outside the volume is not measured. The half-width comes from the
@@ -209,29 +194,24 @@ def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur
 
 
 def axes_in_slice(
-    surface: Surface, points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur
+    surface: Surface, points_mm: Floats, geometry: VolumeGeometry, blur: Blur
 ) -> tuple[int, Segment, float]:
     """Slice with the longest in-slice diameter, that diameter, and the extent across it."""
     in_plane = surface.axis != 0
     slices = surface.points[:, 0].round().astype(int)
     areas = surface.inside.sum(axis=(1, 2))
-    best: tuple[float, int, NDArray[np.float64], NDArray[np.float64]] | None = None
     # Grazing slices at the caps are as noisy as they are small; the diameter is read in substantial ones.
-    for i in np.flatnonzero(areas >= 0.3 * areas.max()):
-        here = points_mm[in_plane & (slices == i)]
-        if len(here) < 2:
-            continue
-        start, end = farthest_pair(here)
-        length = float(np.linalg.norm(end - start))
-        if best is None or length > best[0]:
-            best = (length, int(i), start, end)
-    if best is None:
+    here = {int(i): points_mm[in_plane & (slices == i)] for i in np.flatnonzero(areas >= 0.3 * areas.max())}
+    ends = {i: farthest_pair(points) for i, points in here.items() if len(points) > 1}
+    if not ends:
         segment = longest_segment(points_mm, geometry, blur)
         return int(areas.argmax()), segment, segment.length_mm
-    length, key_slice, start, end = best
-    direction = (end - start) / max(length, 1e-9)
+    lengths = {i: float(np.linalg.norm(end - start)) for i, (start, end) in ends.items()}
+    key_slice = max(lengths, key=lengths.__getitem__)
+    start, end = ends[key_slice]
+    direction = (end - start) / max(lengths[key_slice], 1e-9)
     across = np.cross(geometry.slice_normal, direction)
-    offsets = points_mm[in_plane & (slices == key_slice)] @ across
+    offsets = here[key_slice] @ across
     short = blur.true_length(float(offsets.max() - offsets.min()), across, geometry.slice_normal)
     segment = _segment(start, end, geometry, blur)
     return key_slice, segment, min(short, segment.length_mm)

@@ -6,41 +6,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from calcreport.anatomy.arrays import Floats, Ints
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.morphology import ALL_AXES, dilate
+from calcreport.anatomy.components import box_of
+from calcreport.anatomy.morphology import ALL_AXES, dilate, enlarged
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.size import as_point
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import Segment
 
-SKIN_EDGE_HU: Final = -500.0
-"""Halfway between air and the first tissue: the outer surface of the skin."""
-
-SAMPLE_POINTS: Final = 600
-SAMPLE_STRIDE: Final = 8
-FEWEST_POINTS: Final = 60
-"""Surface points of a lesion that distances are taken from at first, of small ones every eighth, which lie closer
-together than blocks …"""
-
-CLOSE_POINTS: Final = 3_000
-"""… and at most, of those nearest to the skin, for the distance itself."""
-
+SKIN_EDGE_HU: Final = -500.0  # Halfway between air and the first tissue: the outer surface of the skin
+SAMPLE_POINTS: Final = 600  # surface points of a lesion that distances are taken from at first ...
+SAMPLE_STRIDE: Final = 8  # ... of small ones every eighth, which lie closer together than blocks ...
+FEWEST_POINTS: Final = 60  # ... but no fewer than this ...
+CLOSE_POINTS: Final = 3_000  # … and at most, of those nearest to the skin, for the distance itself
 CREASE_HU: Final = -220.0
 """Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a
 crease."""
-
-FOLD_BLOCKS: Final = 3
-"""Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
-
-
+FOLD_BLOCKS: Final = 3  # Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for
+# Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged.
 NO_SKIN: Final = "no skin surface in the field of view"
 CUT_SKIN: Final = "the nearest body surface is cut by the field of view"
-"""Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +41,7 @@ class Skin:
     coarse: CoarseVolume
     tree: KDTree | None
     """Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it."""
-    blocks: NDArray[np.int64]
+    blocks: Ints
     """Shape ``(n, 3)``; coarse indices of the blocks of `tree`."""
     cut: KDTree | None
     """As `tree`, for blocks of the body that the side of the picture cuts."""
@@ -60,20 +50,16 @@ class Skin:
 def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
     """Find the surface of the body, and where the picture cuts it."""
     touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
-    cut = body.mask & dilate(~coarse.is_imaged, "cross")
-    cut[:, 0] |= body.mask[:, 0]
-    cut[:, -1] |= body.mask[:, -1]
-    cut[:, :, 0] |= body.mask[:, :, 0]
-    cut[:, :, -1] |= body.mask[:, :, -1]
-    spacing = np.array(coarse.spacing_mm)
-    blocks, cut_blocks = np.argwhere(touching), np.argwhere(cut)
-    return Skin(
-        volume=volume, coarse=coarse, tree=KDTree(blocks * spacing) if len(blocks) else None, blocks=blocks,
-        cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
-    )  # fmt: skip
+    unseen = np.pad(~coarse.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    cut = body.mask & dilate(unseen, "cross")[:, 1:-1, 1:-1]
+    blocks = np.argwhere(touching)
+    tree, cut_tree = (
+        KDTree(index * np.array(coarse.spacing_mm)) if len(index) else None for index in (blocks, np.argwhere(cut))
+    )
+    return Skin(volume=volume, coarse=coarse, tree=tree, blocks=blocks, cut=cut_tree)
 
 
-def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
+def skin_distance(skin: Skin, points_mm: Floats) -> tuple[Segment | None, str]:
     """Shortest line from a lesion's surface (LPS mm) to the skin; or ``None``, and why no distance can be claimed."""
     if skin.tree is None:
         return None, NO_SKIN
@@ -98,7 +84,7 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
     return segment, "" if segment else "the skin surface is not resolved"
 
 
-def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
+def _near_any(tree: KDTree, points: Floats, reach: float) -> Ints:
     """Numbers of the points of a tree that lie within reach of any of some others."""
     centre = points.mean(axis=0)
     radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
@@ -107,34 +93,28 @@ def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArra
     return around[np.isfinite(distances)]
 
 
-def _facing(points_mm: NDArray[np.float64], nearer: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+def _facing(points_mm: Floats, nearer: Floats, reach: float) -> Floats:
     """Only the side of a lesion that faces the skin can hold the point nearest to it."""
     centre = nearer.mean(axis=0)
     radius = float(np.linalg.norm(nearer - centre, axis=1).max()) + reach / 4 + 2.0
     around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
-    return around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else nearer
+    return np.asarray(around[:: max(1, len(around) // CLOSE_POINTS)])
 
 
-def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+def _skin_points(skin: Skin, blocks: Ints) -> Floats:
     """Points of the skin surface in and around some coarse blocks, LPS mm, shape ``(n, 3)``."""
     step = np.array(skin.coarse.step)
     shape = np.array(skin.volume.hu.shape)
     low = np.maximum((blocks.min(0) - FOLD_BLOCKS) * step, 0)
     high = np.minimum((blocks.max(0) + FOLD_BLOCKS + 1) * step, shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    hu = skin.volume.hu[box]
+    hu = skin.volume.hu[box_of(low, high)]
     wanted = np.zeros(-(-high // step) - low // step, dtype=bool)
     wanted[tuple((blocks - low // step).T)] = True
     rim = dilate(wanted, "cross", axes=ALL_AXES)
     folds = dilate(rim, "cross", axes=ALL_AXES, steps=FOLD_BLOCKS - 1)
-
-    def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        spread = blocks_mask.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
-        return spread[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
-
     density = hu.astype(np.float32)
     density[hu == NOT_IMAGED_HU] = 0.0
-    at_rim, in_folds = fine(rim), fine(folds)
+    at_rim, in_folds = (enlarged(mask, step)[tuple(map(slice, hu.shape))] for mask in (rim, folds))
     field = np.where(at_rim, density - np.float32(SKIN_EDGE_HU), np.float32(1.0))
     creases = in_folds & ~at_rim
     if bool((density[creases] < CREASE_HU).any()):
@@ -146,7 +126,7 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     return skin.volume.geometry.lps_mm(points + low)
 
 
-def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
+def shortest_line(start_mm: Floats, ends: KDTree, reach: float) -> Segment | None:
     """Shortest line from points (LPS mm) to those of a tree, ``None`` where it is no shorter than `reach`."""
     # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
     bound = float(np.min(ends.query(start_mm[:: max(1, len(start_mm) // 32)])[0])) + 1e-6

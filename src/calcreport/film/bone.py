@@ -16,6 +16,7 @@ from calcreport.film.reduced import (
     Floats,
     Mask,
     ReducedFilm,
+    chosen,
     enlarge_mask,
     grown,
     open_square,
@@ -23,12 +24,10 @@ from calcreport.film.reduced import (
     shrunk,
 )
 
-_PIXEL_MM: Final = 0.8
-"""Bone is large: it is sought at pixels of about this size."""
+_PIXEL_MM: Final = 0.8  # Bone is large: it is sought at pixels of about this size
 _SHAFT_MM: Final = 22.0
 """Half the width of the structures taken off to see shafts: the shaft of a femur is some 35 mm wide, enlarged 40."""
-_CAST_MM: Final = 14.0
-"""A cast lies within this of where the body seems to end; it must not pass for the densest bone."""
+_CAST_MM: Final = 14.0  # A cast lies within this of where the body seems to end; it must not pass for the densest bone
 _DENSE_SHARE: Final = 0.4
 """Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
 _CORE_SHARE: Final = 0.5  # of the contrast of the strongest bone; see `_CORE_PART`
@@ -36,35 +35,25 @@ _CORE_PART: Final = 0.2
 """... and on `_CORE_PART` of its area by `_CORE_SHARE`: a band of muscle with a deposit in it is no bone."""
 _BRIGHT_SHARE: Final = 0.05
 """Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
-_MARROW_SHARE: Final = 0.6
-"""Marrow enclosed by a cortex does by at least this; what lies between two bones does not."""
+_MARROW_SHARE: Final = 0.6  # Marrow enclosed by a cortex does by at least this; what lies between two bones does not
 _RISE_SHARE: Final = 0.25
 """Bone rises from the film itself too, by this share of what it stands out by once the curve of soft tissue is off: a
 film on which fat is thicker on one side has bands along the skin that do not."""
-_LEAST_CONTRAST: Final = 0.04
-"""Bone stands out by at least this share of the film's range."""
+_LEAST_CONTRAST: Final = 0.04  # Bone stands out by at least this share of the film's range
 _EDGE_SIGMA_MM: Final = 0.8  # Gaussian before edges are sought
-_SKIN_MM: Final = 3.0
-"""So near to the skin line every edge is the skin's."""
-_STRONG_SHARE: Final = 0.5
-"""Edges from this share of the steepest bone edges on tell which side is bone."""
+_SKIN_MM: Final = 3.0  # So near to the skin line every edge is the skin's
+_STRONG_SHARE: Final = 0.5  # Edges from this share of the steepest bone edges on tell which side is bone
 _EMBRACE: Final = 0.14
 """... of a part that bone embraces on this share of its outline: a mass beside a bone is no part of it."""
-_TELLING_MM: Final = 30.0
-"""An edge tells nothing about what lies farther away."""
+_TELLING_MM: Final = 30.0  # An edge tells nothing about what lies farther away
 _FILL_MM: Final = 3.0  # gaps in a bone that are closed
-_LEAST_MM2: Final = 400.0
-"""Smaller dense parts that do not reach the end of the body are no bone by themselves ..."""
+_LEAST_MM2: Final = 400.0  # Smaller dense parts that do not reach the end of the body are no bone by themselves ..
 _SMALL_BONE_MM2: Final = 40.0  # a phalanx; see `_MANY_BONES`
-_MANY_BONES: Final = 8
-"""... except on a film of so many dense parts of at least `_SMALL_BONE_MM2`: a hand or a foot."""
+_MANY_BONES: Final = 8  # ... except on a film of so many dense parts of at least `_SMALL_BONE_MM2`: a hand or a foot
 _BUMP_MM: Final = 9.0  # width of structures on a shaft that are not bone
-_SHORT_MM: Final = 18.0
-"""What is narrower than `_BUMP_MM` and shorter than this is no long bone."""
-_JOINT_MM: Final = 6.0
-"""A joint space is no wider: dense parts beyond one belong to the skeleton ..."""
-_FACING: Final = 0.25
-"""... where this share of their outline faces it."""
+_SHORT_MM: Final = 18.0  # What is narrower than `_BUMP_MM` and shorter than this is no long bone
+_JOINT_MM: Final = 6.0  # A joint space is no wider: dense parts beyond one belong to the skeleton ..
+_FACING: Final = 0.25  # ... where this share of their outline faces it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,11 +100,8 @@ def _find(reduced: ReducedFilm, exposure: Exposure) -> Bones:
 def _rising(risen: Floats, lifted: Floats, dense: Mask) -> Mask:
     """Dense parts that rise from the film itself, and not only from the curve taken off it."""
     labels, count = ndimage.label(dense, structure=EIGHT)
-    heights = (np.bincount(labels[dense], weights=values[dense], minlength=count + 1) for values in (risen, lifted))
-    own, all_of_it = heights
-    kept = own > _RISE_SHARE * all_of_it
-    kept[0] = False
-    return np.asarray(kept[labels])
+    own, whole = (np.bincount(labels[dense], weights=one[dense], minlength=count + 1) for one in (risen, lifted))
+    return chosen(labels, own > _RISE_SHARE * whole)
 
 
 def _skeleton_of(reduced: ReducedFilm, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
@@ -134,12 +120,11 @@ def _skeleton_of(reduced: ReducedFilm, exposure: Exposure, dense: Mask, cores: M
     is_bone = candidates & leaves
     reach = reduced.pixels(_JOINT_MM)
     outline = dense & ~shrunk(dense, 1)
+    lengths = np.bincount(labels[outline], minlength=count + 1)
     while True:
         near = ndimage.maximum_filter(is_bone[labels], size=2 * reach + 1)
-        joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * np.bincount(
-            labels[outline], minlength=count + 1
-        )
-        more = is_bone | (joined & candidates)
+        is_joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * lengths
+        more = is_bone | (is_joined & candidates)
         if (more == is_bone).all():
             return np.asarray(is_bone[labels])
         is_bone = more
@@ -179,9 +164,7 @@ def _embraced(added: Mask, seeded: Mask) -> Mask:
     outline = added & ~shrunk(added, 1, is_set_beyond=True)
     lengths = np.bincount(labels[outline], minlength=count + 1)
     shared = np.bincount(labels[outline & grown(seeded, 1)], minlength=count + 1)
-    kept = shared > _EMBRACE * np.maximum(lengths, 1)
-    kept[0] = False
-    return np.asarray(kept[labels])
+    return chosen(labels, shared > _EMBRACE * np.maximum(lengths, 1))
 
 
 def _without_bumps(reduced: ReducedFilm, whole: Mask) -> Mask:
@@ -209,24 +192,16 @@ def _fill(reduced: ReducedFilm, mask: Mask) -> Mask:
     """Mask with its holes filled, and gaps of marrow that the end of the film leaves open."""
     padded = np.pad(mask, 1, mode="edge")
     for edge in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
-        _bridge(edge, reduced.pixels(2 * _SHAFT_MM))
+        for low, high in pairwise(np.flatnonzero(edge)):
+            edge[low:high] |= high - low <= reduced.pixels(2 * _SHAFT_MM)
     return np.asarray(ndimage.binary_fill_holes(padded)[1:-1, 1:-1])
-
-
-def _bridge(edge: Mask, longest: int) -> None:
-    """Close gaps between bone along one end of the film, in place."""
-    found = np.flatnonzero(edge)
-    for low, high in pairwise(found):
-        if 1 < high - low <= longest:
-            edge[low:high] = True
 
 
 _LAYER_MM: Final = 2.0  # thickness of a layer beneath the skin
 _LAYERS: Final = 80  # to 160 mm
 _STRETCH_MM: Final = 50.0  # length of limb that shares a curve
 _LOW_PERCENT: Final = 25  # percentile: deposits and bone are brighter
-_FAT_MM: Final = 14.0
-"""So near to the skin line fat gives way to muscle, and grey may rise ever faster."""
+_FAT_MM: Final = 14.0  # So near to the skin line fat gives way to muscle, and grey may rise ever faster
 
 
 def soft_tissue(reduced: ReducedFilm, exposure: Exposure, smooth: Floats) -> Floats:

@@ -21,6 +21,7 @@ from calcreport.film.reduced import (
     ReducedFilm,
     Value,
     additive,
+    chosen,
     gradient_size,
     grown,
     parts_reaching,
@@ -30,26 +31,19 @@ from calcreport.film.reduced import (
 )
 from calcreport.model.film import FilmImage
 
-_PENUMBRA_MM: Final = 3.0
-"""Collimator edges are blurred over this width, mm."""
-_EDGE_SHARE: Final = 0.7
-"""Share of the rows (or columns) on whose straight line an edge must lie to be a collimator's."""
-_STRAIGHT_MM: Final = 1.2
-"""Points of a collimator edge lie within this of a straight line, mm."""
+_PENUMBRA_MM: Final = 3.0  # Collimator edges are blurred over this width, mm
+_EDGE_SHARE: Final = 0.7  # Share of the rows (or columns) on whose straight line an edge must lie to be a collimator's
+_STRAIGHT_MM: Final = 1.2  # Points of a collimator edge lie within this of a straight line, mm
 _STRAIGHT_SHARE: Final = 0.75
 """Share of the columns in which a masked margin is at least as deep as it typically is: text may lie in the rest."""
 _EDGE_STEP: Final = 0.12
 """An unexposed margin is brighter than the field by this share of the film's range, and among its brightest parts."""
 _DARK: Final = 0.3
 """Air lies below this share of the way from the darkest grey to that of the body; it brightens towards a film's end."""
-_FLAT_PER_MM: Final = 0.02
-"""In air grey changes by less than this share of that way in a millimetre ..."""
-_SKIN_STEP: Final = 0.06
-"""... and skin begins where it has risen by this share above the air beside it."""
-_LEAST_AIR: Final = 0.005
-"""Less air than this share of the field shows no skin line."""
-_STEEP: Final = 1.5
-"""At a skin line grey rises this many times as steeply as within the body (medians)."""
+_FLAT_PER_MM: Final = 0.02  # In air grey changes by less than this share of that way in a millimetre ..
+_SKIN_STEP: Final = 0.06  # ... and skin begins where it has risen by this share above the air beside it
+_LEAST_AIR: Final = 0.005  # Less air than this share of the field shows no skin line
+_STEEP: Final = 1.5  # At a skin line grey rises this many times as steeply as within the body (medians)
 _GAP_MM: Final = 1.0  # specks and gaps in air that are ignored
 
 
@@ -76,12 +70,8 @@ class Exposure:
 
     def reduced(self, factor: int) -> Exposure:
         """The same parts on a plate with `factor` times as large pixels."""
-        return replace(
-            self,
-            is_exposed=reduce_mask(self.is_exposed, factor),
-            is_air=reduce_mask(self.is_air, factor),
-            is_body=reduce_mask(self.is_body, factor),
-        )
+        exposed, air, body = (reduce_mask(mask, factor) for mask in (self.is_exposed, self.is_air, self.is_body))
+        return replace(self, is_exposed=exposed, is_air=air, is_body=body)
 
 
 def continued(grey: Floats, exposed: Mask) -> Floats:
@@ -207,9 +197,8 @@ def _has_steep_edge(reduced: ReducedFilm, steepness: Floats, exposed: Mask, air:
     """Whether grey rises steeply where air ends: the skin, and not the thin end of something smooth."""
     beside = grown(air, reduced.pixels(1.5)) & exposed & ~air
     body = exposed & ~air & ~beside
-    if not beside.any() or not body.any():
-        return False
-    return bool(np.median(steepness[beside]) > _STEEP * np.median(steepness[body][::16]))
+    is_seen = beside.any() and body.any()
+    return bool(is_seen and np.median(steepness[beside]) > _STEEP * np.median(steepness[body][::16]))
 
 
 def _largest_parts(mask: Mask, reduced: ReducedFilm) -> Mask:
@@ -218,17 +207,15 @@ def _largest_parts(mask: Mask, reduced: ReducedFilm) -> Mask:
     if not count:
         return mask
     areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    least = max(0.1 * float(areas.max()), 400.0 / reduced.pixel_mm**2)
-    return np.asarray((areas >= min(least, float(areas.max())))[labels])
+    largest = float(areas[1:].max())
+    return chosen(labels, areas >= min(max(0.1 * largest, 400.0 / reduced.pixel_mm**2), largest))
 
 
 TURNED: Final = (
     "Photometric Interpretation contradicts the picture: the background beside the patient shows which end is dense, "
     "and the film was read by that."
 )  # note on a film that was turned
-_PIXEL_MM: Final = 1.2
-"""Coarse enough to be quick, fine enough for the rounding of a finger."""
+_PIXEL_MM: Final = 1.2  # Coarse enough to be quick, fine enough for the rounding of a finger
 _RINGS_MM: Final = ((1.0, 2.5), (2.5, 5.0), (5.0, 10.0), (10.0, 20.0))
 """Grey is compared at these distances from the air."""
 _STEP: Final = 0.08
@@ -238,10 +225,8 @@ _STEP_TO_UNEVENNESS: Final = 1.25
 without rounding, on films of the wrong polarity."""
 _ROUND: Final = (0.36, 0.8)
 """Rise at 2.5-5 mm over that at 10-20 mm: 0.38 to 0.76 where a limb begins, 0.82 and more at a collimator or a cast."""
-_FAR: Final = (0.4, 1.0)
-"""Rise at 10-20 mm: 0.46 to 0.89 in a limb, which is thicker still in its middle."""
-_TURNING_AIR: Final = 0.05
-"""A film is turned only by air that fills at least this share of its field ..."""
+_FAR: Final = (0.4, 1.0)  # Rise at 10-20 mm: 0.46 to 0.89 in a limb, which is thicker still in its middle
+_TURNING_AIR: Final = 0.05  # A film is turned only by air that fills at least this share of its field ..
 _LEAST_RIM: Final = 0.1
 """... and this share of the field's rim: clipped metal may be even and reach the rim, but in one place."""
 
@@ -256,10 +241,10 @@ def settle_polarity(film: FilmImage) -> FilmImage | None:
     reduced = reduced.reduced(factor) if factor > 1 else reduced
     if not reduced.grey.size or not reduced.is_imaged.any():
         return film
-    if _has_air(_additive(film, reduced), least_air=0.0, least_rim=0.0):
+    if _has_air(replace(reduced, grey=additive(film, reduced.grey)), least_air=0.0, least_rim=0.0):
         return film
-    turned = replace(reduced, grey=reduced.grey.max() + reduced.grey.min() - reduced.grey)
-    if _has_air(_additive(film, turned), least_air=_TURNING_AIR, least_rim=_LEAST_RIM):
+    turned = additive(film, reduced.grey.max() + reduced.grey.min() - reduced.grey)
+    if _has_air(replace(reduced, grey=turned), least_air=_TURNING_AIR, least_rim=_LEAST_RIM):
         return replace(
             film,
             intensity=film.intensity.max() + film.intensity.min() - film.intensity,
@@ -269,31 +254,18 @@ def settle_polarity(film: FilmImage) -> FilmImage | None:
     return None if film.has_polarity_conflict else film
 
 
-def _additive(film: FilmImage, reduced: ReducedFilm) -> ReducedFilm:
-    if film.is_logarithmic is not False:
-        return reduced
-    image = replace(
-        film, intensity=reduced.grey, picture=np.zeros(reduced.grey.shape, np.uint8), is_imaged=reduced.is_imaged
-    )
-    return replace(reduced, grey=additive(image))
-
-
 def _has_air(reduced: ReducedFilm, *, least_air: float, least_rim: float) -> bool:
     """Whether the dark end of a plate is direct exposure beside a rounded body."""
     exposure = find_exposure(reduced)
     air, field = exposure.is_air, exposure.is_exposed
-    if not air.any() or air.sum() < least_air * field.sum():
-        return False
     rim = field & ~shrunk(field, 1)
-    if air[rim].mean() < least_rim:
+    if not air.any() or air.sum() < least_air * field.sum() or air[rim].mean() < least_rim:
         return False
     distance = ndimage.distance_transform_edt(~air) * reduced.pixel_mm
     rings = [field & ~air & (distance > near) & (distance <= far) for near, far in _RINGS_MM]
-    if not all(ring.any() for ring in rings):
-        return False
     low, level, high = np.percentile(reduced.grey[air], (10, 50, 90))
     way = float(np.median(reduced.grey[field & ~air]) - level)
-    if way <= 0:
+    if way <= 0 or not all(ring.any() for ring in rings):
         return False
     rises = [float(np.median(reduced.grey[ring]) - level) / way for ring in rings]
     return (

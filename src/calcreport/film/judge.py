@@ -12,30 +12,24 @@ from scipy import ndimage
 from calcreport.film.bone import Bones
 from calcreport.film.foci import FilmFocus
 from calcreport.film.outline import Outline, diameters
-from calcreport.film.reduced import ReducedFilm, grown, within
+from calcreport.film.reduced import ReducedFilm, around, grown, within
 
 _LEAST_CONTRAST: Final = 2.6
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
-_CUT_CONTRAST: Final = 3.0
-"""... and at the end of the field more, where the blur of collimators adds to the structure."""
-_OF_A_BALL: Final = 0.55
-"""The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
+_CUT_CONTRAST: Final = 3.0  # ... and at the end of the field more, where the blur of collimators adds to the structure
+_OF_A_BALL: Final = 0.55  # The outline is at least this share as sharp as that of a ball as wide; tissue fades more
 _CUT_OF_A_BALL: Final = 0.75
 """At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
 _SHARPEST: Final = 0.6  # highest sharpness required, however narrow a focus is
 _LEAST_MM: Final = 1.6  # length; shorter foci are not reported
-_CLEAR: Final = 7.0
-"""A focus has to stand out of the structure around by this many of its deviations."""
-_AT_SKIN_MM: Final = 1.8
-"""What reaches the skin line may lie on the skin: buttons, dressings, dirt."""
+_CLEAR: Final = 7.0  # A focus has to stand out of the structure around by this many of its deviations
+_AT_SKIN_MM: Final = 1.8  # What reaches the skin line may lie on the skin: buttons, dressings, dirt
 _METAL: Final = 2.0  # times the contrast of bone
 _METAL_SHARPNESS: Final = 0.8
 """Metal stands out by this many times as much as bone, and as much at its edge as in its middle: a deposit as dense as
 that is thick, and swells towards its middle."""
-_CONTACT: Final = 0.15
-"""With more of its outline at bone than this, a focus is part of the bone."""
-_JOINT_CONTACT: Final = 0.03
-"""At a knee, where edges of bones overlap, even this much."""
+_CONTACT: Final = 0.15  # With more of its outline at bone than this, a focus is part of the bone
+_JOINT_CONTACT: Final = 0.03  # At a knee, where edges of bones overlap, even this much
 _THROUGH_MM: Final = 80.0  # longer bands run through the field
 _TRACK_MM: Final = 4.0
 """A band longer than `_THROUGH_MM` that leaves the field is a fold, a dressing or bone, unless as thin as a wall."""
@@ -44,20 +38,17 @@ _BAND_MM: Final = 5.0  # least length of a band
 _NEAR_BONE_MM: Final = 5.0  # beside a bone
 _BAND_CONTACT: Final = 0.6  # share of a band near bone from which it is its margin
 _LINE_RATIO: Final = 4.0  # length over width from which a band is a line
-_LINE_SHARE: Final = 0.2
-"""A line of this share of the contrast of bone that starts from bone is a cortex."""
+_LINE_SHARE: Final = 0.2  # A line of this share of the contrast of bone that starts from bone is a cortex
 _LINE_AT_BONE: Final = 0.06  # share of the outline of a line at bone from which it starts there
 _LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
-_SESAMOID_REACH_MM: Final = 15.0
-"""Patella and fabella lie no farther from the femur, mm."""
+_SESAMOID_REACH_MM: Final = 15.0  # Patella and fabella lie no farther from the femur, mm
 _CONDYLE_MM: Final = 18.0
 """Half the width of condyles from the side, even where not all of them is found as bone; few shafts are as wide."""
 _PATELLA_CONTRAST: Final = 0.45
 """A patella from the side is looked through along its width: within its outline it stands out nearly half as much as
 other bone, or more."""
-_FABELLA_CONTRAST: Final = (0.15, 0.7)
-"""Shares of the contrast of bone; a deposit may be denser than any fabella."""
+_FABELLA_CONTRAST: Final = (0.15, 0.7)  # Shares of the contrast of bone; a deposit may be denser than any fabella
 _FABELLA_MM: Final = (4.0, 15.0)  # least and greatest length
 _PATELLA_MM: Final = (30.0, 65.0)  # least and greatest length
 _PATELLA_ACROSS_MM: Final = 30.0
@@ -138,15 +129,12 @@ def _is_bone_margin(reduced: ReducedFilm, bones: Bones, focus: FilmFocus, longes
     """Whether a band runs along a bone: what the beam's scatter and the blur of a cortex leave beside it."""
     if longest < _BAND_MM or longest < _BAND_RATIO * across:
         return False
-    if (
-        longest > _LINE_RATIO * across
-        and focus.bone_contact > _LINE_AT_BONE
-        and focus.contrast > _LINE_SHARE * bones.contrast
-    ):
+    is_line = longest > _LINE_RATIO * across
+    if is_line and focus.bone_contact > _LINE_AT_BONE and focus.contrast > _LINE_SHARE * bones.contrast:
         return True
-    share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
+    share = _LINE_CONTACT if is_line else _BAND_CONTACT
     reach = reduced.pixels(_NEAR_BONE_MM)
-    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    window = around(focus.box, reach)
     near = grown(bones.is_bone[window], reach)[within(focus.box, window)]
     return bool(near[focus.mask].mean() > share)
 
@@ -170,9 +158,7 @@ def _sesamoid(
         and across <= _PATELLA_ACROSS_MM
         and 1.2 < longest / across < 4
     )
-    if not (is_fabella or is_patella):
-        return None
-    if not _is_beside_condyle(reduced, bones, focus):
+    if not (is_fabella or is_patella) or not _is_beside_condyle(reduced, bones, focus):
         return None
     return FocusKind.FABELLA if is_fabella else FocusKind.PATELLA
 
@@ -180,7 +166,7 @@ def _sesamoid(
 def _is_beside_condyle(reduced: ReducedFilm, bones: Bones, focus: FilmFocus) -> bool:
     """Whether bone as wide as the condyles of a femur, and no shaft, lies within reach of a sesamoid."""
     reach, half = reduced.pixels(_SESAMOID_REACH_MM), reduced.pixels(_CONDYLE_MM)
-    window = tuple(slice(max(0, s.start - reach - 2 * half), s.stop + reach + 2 * half) for s in focus.box)
+    window = around(focus.box, reach + 2 * half)
     bone = bones.is_bone[window]
     depth = ndimage.distance_transform_edt(np.pad(bone, 1))[1:-1, 1:-1]
     if not (depth >= half).any():

@@ -10,27 +10,40 @@ from scipy import ndimage
 
 from calcreport.film.bone import Bones, find_bones
 from calcreport.film.exposure import Exposure, continued, find_exposure
-from calcreport.film.foci import FilmFocus, find_foci, search_field
-from calcreport.film.group import group_outlines
+from calcreport.film.foci import FilmFocus, find_foci, find_sheets, search_field
 from calcreport.film.judge import Circumstances, FocusKind, judge_focus, may_be_mineral
-from calcreport.film.outline import Outline, Points, diameters, not_among, outline_focus, without_repeats
-from calcreport.film.reduced import Mask, ReducedFilm, additive, film_noise, film_pixel_mm, noise_around, reduce_film
+from calcreport.film.outline import (
+    Outline,
+    Points,
+    diameters,
+    group_outlines,
+    not_among,
+    outline_focus,
+    without_repeats,
+)
+from calcreport.film.reduced import (
+    Mask,
+    ReducedFilm,
+    additive,
+    around,
+    film_noise,
+    film_pixel_mm,
+    noise_around,
+    reduce_film,
+)
 from calcreport.film.shape import FilmShape, describe_shape
-from calcreport.film.sheets import find_sheets
 from calcreport.film.views import is_lateral
 from calcreport.model.film import FilmImage, FilmReading, FilmSegment, PixelMask, PixelPoint, Shadow
 from calcreport.model.report import Excluded, ExclusionReason
 from calcreport.processes.threads import map_in_threads
 
-LITTLE_SEARCHED: Final = 0.15
-"""Below this share of the exposed field the search says next to nothing."""
+LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
      "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
 )  # fmt: skip
 """Words of Body Part Examined that name the trunk."""
-_FEWEST_PIXELS: Final = 16
-"""A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it."""
+_FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
@@ -122,17 +135,16 @@ def _judged(parted: _Parted, foci: list[FilmFocus]) -> _Kinds:
     """Outline and classify every focus."""
     film, reduced = parted.film, parted.reduced
     obstacles = _obstacles(parted.exposure, parted.bones, foci)
-    around = Circumstances(
-        noise=parted.noise,
-        spacing_mm=film_pixel_mm(film),
-        body_part=film.view.body_part or "",
+    about = Circumstances(
+        noise=parted.noise, spacing_mm=film_pixel_mm(film), body_part=film.view.body_part or "",
         is_lateral=is_lateral(film.view.position),
-    )
+    )  # fmt: skip
 
     def judged(focus: FilmFocus) -> tuple[FocusKind, Outline]:
         outline = outline_focus(film.intensity, reduced, focus, obstacles, parted.noise)
         skin_mm = _skin_mm(reduced, parted.exposure, outline)
-        here = replace(around, noise=max(parted.noise, _noise_near(film, reduced, focus)))
+        near = around(focus.box, reduced.pixels(_AROUND_MM), reduced.factor)
+        here = replace(about, noise=max(parted.noise, noise_around(film.intensity, near)))
         return judge_focus(reduced, parted.bones, focus, outline, here, skin_mm), outline
 
     likely = list(filter(may_be_mineral, foci))
@@ -145,15 +157,6 @@ def _judged(parted: _Parted, foci: list[FilmFocus]) -> _Kinds:
         # one search may see less of a deposit than the other, and take that for a sesamoid
         kinds[kind] = not_among(kinds[kind], kinds[FocusKind.MINERAL])
     return kinds
-
-
-def _noise_near(film: FilmImage, reduced: ReducedFilm, focus: FilmFocus) -> float:
-    """Noise of the film at a focus and around it, in grey."""
-    room = reduced.pixels(_AROUND_MM)
-    rows, columns = (
-        slice(max(0, s.start - room) * reduced.factor, (s.stop + room) * reduced.factor) for s in focus.box
-    )
-    return noise_around(film.intensity, (rows, columns))
 
 
 def _skin_mm(reduced: ReducedFilm, exposure: Exposure, outline: Outline) -> float | None:
@@ -329,5 +332,4 @@ def _row(film: FilmImage, reason: ExclusionReason, detail: str, centre: PixelPoi
 
 def _centre(mask: Mask, offset: tuple[int, int], reduced: ReducedFilm) -> PixelPoint:
     middle = np.argwhere(mask).mean(axis=0) + offset
-    row, column = (float(value) for value in middle * reduced.factor + (reduced.factor - 1) / 2)
-    return (row, column)
+    return _point(middle * reduced.factor + (reduced.factor - 1) / 2)

@@ -1,7 +1,8 @@
-"""Where a focus ends, at the resolution of the film: the level at which grey changes fastest; outlines that repeat."""
+"""Where a focus ends, at the level at which grey changes fastest; outlines that repeat, and that belong together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,20 +11,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.film.foci import FilmFocus
-from calcreport.film.reduced import EIGHT, Floats, Mask, ReducedFilm, grown, parts_reaching, shrunk, within
+from calcreport.film.reduced import EIGHT, Floats, Mask, ReducedFilm, around, grown, parts_reaching, shrunk, within
 from calcreport.model.film import PixelMask
 
 Points = NDArray[np.float64]
 """Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
 
-_LARGE_MM: Final = 90.0
-"""Anything longer is outlined on the reduced film: half a millimetre does not matter any more."""
+_LARGE_MM: Final = 90.0  # Anything longer is outlined on the reduced film: half a millimetre does not matter any more
 _SMOOTH_MM: Final = 0.15  # Gaussian before the edge is sought; at least 0.7 pixels
 _LEVELS: Final = np.arange(0.15, 0.66, 0.05)
 """Shares of the contrast at which an edge may lie: a ball's shadow ends low, that of a plate half way."""
 _ROOM_MM: Final = 6.0  # margin of film around a focus
-_RING_MM: Final = (2.0, 5.0)
-"""The surroundings are judged between these distances from the focus, mm."""
+_RING_MM: Final = (2.0, 5.0)  # The surroundings are judged between these distances from the focus, mm
 _LEAST_NOISE: Final = 0.5
 """No outline is drawn lower than this share of a film pixel's noise, unless the whole focus is as faint."""
 _TOP: Final = 80  # percent; full contrast of a focus, see `_MIDDLE`
@@ -57,18 +56,16 @@ def outline_focus(intensity: Floats, reduced: ReducedFilm, focus: FilmFocus, obs
         coarse = outline_focus(reduced.grey, replace(reduced, factor=1), focus, obstacles, noise / reduced.factor)
         return _enlarged(coarse, reduced.factor)
     factor, pixel_mm = reduced.factor, reduced.pixel_mm / reduced.factor
-    room = reduced.pixels(_ROOM_MM)
-    box = tuple(
-        slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(focus.box, reduced.grey.shape, strict=True)
-    )
-    inner = np.zeros([s.stop - s.start for s in box], dtype=bool)
+    box = around(focus.box, reduced.pixels(_ROOM_MM))
+    grey = reduced.grey[box]
+    inner = np.zeros(grey.shape, dtype=bool)
     inner[within(focus.box, box)] = focus.mask
     distance = np.asarray(ndimage.distance_transform_edt(~inner)) * reduced.pixel_mm
     ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[box]
     corner = (box[0].start * factor, box[1].start * factor)
-    patch = intensity[corner[0] : corner[0] + inner.shape[0] * factor, corner[1] : corner[1] + inner.shape[1] * factor]
+    patch = intensity[corner[0] : corner[0] + grey.shape[0] * factor, corner[1] : corner[1] + grey.shape[1] * factor]
     smooth = ndimage.gaussian_filter(patch, max(0.7, _SMOOTH_MM / pixel_mm), mode="nearest")
-    height = smooth - _surroundings(reduced.grey[box], ring, factor)
+    height = smooth - _surroundings(grey, ring, factor)
     near = np.kron(distance < _RING_MM[0], np.ones((factor, factor), dtype=bool))
     core = np.kron(inner, np.ones((factor, factor), dtype=bool))
     level = _edge_level(height, near, core, noise, top=_MIDDLE if focus.has_edges else _TOP)
@@ -185,8 +182,7 @@ def diameters(points_mm: Points) -> tuple[float, float, int, int]:
     return float(widths[best]), across, int(along[:, best].argmin()), int(along[:, best].argmax())
 
 
-SAME: Final = 0.3
-"""Foci that share this much of the smaller are seen twice; with less they touch each other."""
+SAME: Final = 0.3  # Foci that share this much of the smaller are seen twice; with less they touch each other
 
 
 def without_repeats(pairs: list[tuple[FilmFocus, Outline]]) -> list[tuple[FilmFocus, Outline]]:
@@ -223,3 +219,57 @@ def _overlap(first: PixelMask, second: PixelMask) -> float:
         for mask in (first, second)
     ]
     return float((cuts[0] & cuts[1]).sum()) / max(1, min(int(first.pixels.sum()), int(second.pixels.sum())))
+
+
+GROUP_MM: Final = 10.0
+"""Foci no farther apart than this are one finding, as on CT: two deposits of one process look like one."""
+_STRETCH_RATIO: Final = 3.0  # A stretch of a vessel's wall is this many times as long as wide
+_STRETCH_MM: Final = 8.0  # least length of a stretch
+_VESSEL_GAP_MM: Final = 30.0  # Stretches of one vessel follow each other within this, mm ..
+_VESSEL_WIDTH_MM: Final = 12.0  # ... and lie no farther aside than a calcified artery is wide
+_MOST_POINTS: Final = 200  # of an outline for distances; more change them by less than a pixel
+
+
+def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> list[list[int]]:
+    """Indices of the outlines of each finding on one film; `spacing_mm` is between rows and between columns."""
+    points = [o.points[:: max(1, -(-len(o.points) // _MOST_POINTS))] * spacing_mm for o in outlines]
+    axes = [_axis(part) for part in points]
+    group_of = list(range(len(outlines)))
+    for i in range(len(outlines)):
+        for j in range(i):
+            own, other = group_of[i], group_of[j]
+            if own != other and (_gap_mm(points[i], points[j]) <= GROUP_MM or _are_in_line(axes[i], axes[j])):
+                group_of = [other if group == own else group for group in group_of]
+    return [[i for i, group in enumerate(group_of) if group == one] for one in dict.fromkeys(group_of)]
+
+
+def _gap_mm(first: Points, second: Points) -> float:
+    """Shortest distance between two sets of points, mm; infinite where their boxes are farther apart than a group."""
+    apart = np.maximum(np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0)), 0)
+    is_near = float(np.hypot(*apart)) <= GROUP_MM
+    return float(np.sqrt(((first[:, None] - second[None]) ** 2).sum(axis=2).min())) if is_near else float("inf")
+
+
+_Axis = tuple[NDArray[np.float64], NDArray[np.float64], float]  # centre and direction, mm; length, mm
+
+
+def _axis(points: Points) -> _Axis | None:
+    """Centre, direction and length of an elongated focus, mm; ``None`` for one that is not."""
+    centre = points.mean(axis=0)
+    _values, vectors = np.linalg.eigh(np.cov((points - centre).T) if len(points) > 2 else np.eye(2))
+    along, across = (points - centre) @ vectors[:, 1], (points - centre) @ vectors[:, 0]
+    length = float(np.ptp(along))
+    is_stretch = length >= max(_STRETCH_MM, _STRETCH_RATIO * float(np.ptp(across)))
+    return (centre, vectors[:, 1], length) if is_stretch else None
+
+
+def _are_in_line(first: _Axis | None, second: _Axis | None) -> bool:
+    """Whether two elongated foci may be stretches, or opposite walls, of one vessel."""
+    if first is None or second is None:
+        return False
+    (a, u, m), (b, v, n) = first, second
+    apart = b - a
+    along = abs(float(apart @ u))
+    aside = float(np.sqrt(max(0.0, float(apart @ apart) - along**2)))
+    is_parallel = bool(abs(float(u @ v)) >= np.cos(np.radians(25)))
+    return is_parallel and along - (m + n) / 2 <= _VESSEL_GAP_MM and aside <= _VESSEL_WIDTH_MM

@@ -14,22 +14,18 @@ from calcreport.model.film import FilmImage
 
 Floats = NDArray[np.float32]  # grey or lengths of an image
 Mask = NDArray[np.bool_]  # shape of its image
+Box = tuple[slice, slice]  # rows and columns
 Value = TypeVar("Value", bound=np.generic)  # element of an array
 
-EIGHT: Final = np.ones((3, 3), dtype=bool)
-"""Structuring element of the eight neighbours."""
-
+EIGHT: Final = np.ones((3, 3), dtype=bool)  # Structuring element of the eight neighbours
 SEARCH_PIXEL_MM: Final = 0.4
 """Films are searched at pixels of about this size: a deposit of 2 mm still covers some 20 of them."""
-
-_LEAST_EXPOSURE: Final = 0.005
-"""Share of the beam that passes the densest part of a film."""
+_LEAST_EXPOSURE: Final = 0.005  # Share of the beam that passes the densest part of a film
 _NOMINAL_SIDE_MM: Final = 400.0
 """A film without a scale is taken to be a large cassette (35 x 43 cm). That guess chooses how wide the filters are; no
 length is ever stated in its millimetres."""
 _NOMINAL_RANGE_MM: Final = (0.08, 0.2)  # pixel sizes of detectors and of scanned films
-_FULL_MATRIX: Final = 1000
-"""A film with fewer pixels a side was reduced; no detector is as coarse."""
+_FULL_MATRIX: Final = 1000  # A film with fewer pixels a side was reduced; no detector is as coarse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,25 +62,23 @@ class ReducedFilm:
 
 def film_pixel_mm(film: FilmImage) -> tuple[float, float]:
     """Distance between rows and between columns of a film in mm: its own scale, or a guess from its matrix."""
-    if film.scale.spacing_mm is not None:
-        return film.scale.spacing_mm
     side = max(film.intensity.shape)
     low, high = _NOMINAL_RANGE_MM if side >= _FULL_MATRIX else (_NOMINAL_RANGE_MM[1], 1.0)
     guess = float(np.clip(_NOMINAL_SIDE_MM / side, low, high))
-    return (guess, guess)
+    return film.scale.spacing_mm or (guess, guess)
 
 
-def additive(film: FilmImage) -> Floats:
-    """Intensity in which what lies one behind the other adds up, shape of the film.
+def additive(film: FilmImage, grey: Floats | None = None) -> Floats:
+    """Intensity, or other `grey` of the film, in which what lies one behind the other adds up; same shape.
 
     On most films that is the intensity as it is. Where the header says that values are proportional to exposure, the
     logarithm is taken, so that a deposit stands out as much behind a thick limb as behind a thin one. What no exposure
     at all is stored as is not known: the densest pixel is taken to have let `_LEAST_EXPOSURE` of the range through.
     """
+    grey = film.intensity if grey is None else grey
     if film.is_logarithmic is not False:
-        return film.intensity
-    densest = float(film.intensity.max())
-    exposure = densest - film.intensity
+        return grey
+    exposure = float(grey.max()) - grey
     exposure += np.float32(max(_LEAST_EXPOSURE * float(exposure.max()), 1e-6))
     logarithm: Floats = np.log(exposure, out=exposure)
     return np.negative(logarithm, out=logarithm)
@@ -180,9 +174,17 @@ def _over_squares(values: NDArray[Value], size: int, combine: Callable[..., Any]
 
 def parts_reaching(mask: Mask, seed: Mask, *, structure: Mask | None = None) -> Mask:
     """Connected parts of a mask that share a pixel with `seed`; neighbours as `structure` says, else four."""
-    labels, _count = ndimage.label(mask, structure=structure)
-    known = np.unique(labels[seed])
-    return np.asarray(np.isin(labels, known[known > 0]))
+    labels, count = ndimage.label(mask, structure=structure)
+    is_reaching = np.zeros(count + 1, dtype=bool)
+    is_reaching[labels[seed]] = True
+    return chosen(labels, is_reaching)
+
+
+def chosen(labels: NDArray[np.integer], is_chosen: Mask) -> Mask:
+    """The parts that are chosen, shape of `labels`; `is_chosen` has a value a label, that of 0 does not count."""
+    is_chosen[0] = False
+    mask: Mask = is_chosen[labels]
+    return mask
 
 
 def gradient_size(values: Floats) -> Floats:
@@ -191,19 +193,23 @@ def gradient_size(values: Floats) -> Floats:
     return np.asarray(np.hypot(rows, columns), dtype=np.float32)
 
 
-def within(box: tuple[slice, slice], window: tuple[slice, ...]) -> tuple[slice, ...]:
+def around(box: Box, reach: int, steps: int = 1) -> Box:
+    """Box with a margin of `reach` pixels, of a film or plate with `steps` times as many pixels a side."""
+    rows, columns = (slice(max(0, s.start - reach) * steps, (s.stop + reach) * steps) for s in box)
+    return rows, columns
+
+
+def within(box: Box, window: Box) -> Box:
     """Slices that cut `box` out of what `window`, which holds it, cut out."""
-    return tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
+    rows, columns = (slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
+    return rows, columns
 
 
-_TO_SIGMA: Final = 1.4826
-"""Median absolute deviation of a normal distribution to its standard deviation."""
-_STEP: Final = 3
-"""Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
+_TO_SIGMA: Final = 1.4826  # Median absolute deviation of a normal distribution to its standard deviation
+_STEP: Final = 3  # Pixels apart that are compared: detectors and their processing tie direct neighbours together
 _BLOCK: Final = 64  # side of a block, plate pixels
 _FEWEST: Final = 12  # blocks; with fewer, smaller blocks are used
-_LEAST_SIDE: Final = 24
-"""Film pixels a side that tell a deviation."""
+_LEAST_SIDE: Final = 24  # Film pixels a side that tell a deviation
 
 
 def film_noise(intensity: Floats, field: Mask, factor: int) -> float:

@@ -24,34 +24,24 @@ from calcreport.model.film import FilmImage
 
 Curve = NDArray[np.float64]  # one value a step along a film; NaN where unknown
 
-STEP_MM: Final = 1.0
-"""Distance between the values of a curve."""
+STEP_MM: Final = 1.0  # Distance between the values of a curve
 _PLATE_MM: Final = 0.8  # pixel of the film on which rows are summed
 _LEAST_WIDTH_MM: Final = 10.0  # of a limb; narrower rows are left out
-_LEAST_AIR: Final = 3
-"""Pixels of air on each side of the limb that tell what a row shows without it."""
+_LEAST_AIR: Final = 3  # Pixels of air on each side of the limb that tell what a row shows without it
 _END_MM: Final = 15.0
 """So near to the first and the last row that shows the limb, the edge of the field or a slanting beam cuts it."""
-_SLOW_MM: Final = 50.0
-"""What is no quicker than a parabola over this length tells nothing."""
+_SLOW_MM: Final = 50.0  # What is no quicker than a parabola over this length tells nothing
 _SMOOTH_MM: Final = 1.0  # Gaussian along the curve
-_LEAST_VARIATION: Final = 0.0015
-"""Standard deviation over mean below which a curve is noise and marbling only."""
+_LEAST_VARIATION: Final = 0.0015  # Standard deviation over mean below which a curve is noise and marbling only
 _LEAST_OVERLAP_MM: Final = 80.0  # of two curves; a shorter match is chance
-_LEAST_OVERLAP: Final = 0.6
-"""Curves have to overlap by this share of the shorter one."""
+_LEAST_OVERLAP: Final = 0.6  # Curves have to overlap by this share of the shorter one
 _SCALES: Final = (0.9, 0.925, 0.95, 0.975, 1.0, 1.025, 1.05, 1.075, 1.1)
 """Enlargement of the one film over that of the other."""
-_LIKE_AMPLITUDE: Final = (0.7, 1.4)
-"""The same matter makes both curves rise by the same share."""
-_LEAST_FIT: Final = 0.9
-"""Correlation from which curves are said to match ..."""
-_NEARLY: Final = 0.05
-"""... within this of the best, a place may be the true one; ..."""
-_MOST_SPREAD_MM: Final = 8.0
-"""... such places lie near the best, ..."""
-_CLEAR: Final = 0.15
-"""... and any others match less well by this."""
+_LIKE_AMPLITUDE: Final = (0.7, 1.4)  # The same matter makes both curves rise by the same share
+_LEAST_FIT: Final = 0.9  # Correlation from which curves are said to match ..
+_NEARLY: Final = 0.05  # ... within this of the best, a place may be the true one; ...
+_MOST_SPREAD_MM: Final = 8.0  # ... such places lie near the best, ...
+_CLEAR: Final = 0.15  # ... and any others match less well by this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,8 +21,7 @@ from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 from calcreport.resources import packaged_text
 
 _SECTORS: Final = 24  # around the middle, 15 degrees each
-_RIM_EXCESS: Final = 1.15
-"""A rim is denser than what it encloses by at least this factor."""
+_RIM_EXCESS: Final = 1.15  # A rim is denser than what it encloses by at least this factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +132,10 @@ def _parallel_mm(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -
     return 2.0 * len(paired)
 
 
-TRACK_MM: Final = 40.0
-"""Parallel walls of this length are certain."""
-COMPLETE: Final = 0.95
-"""Share of the circumference below which a gap in the rim is seen."""
-SPECK_MM: Final = 3.0
-"""Median length of foci that are specks."""
-MIN_SCORE: Final = 0.5
-"""Lowest score of a pattern that is named."""
-
+TRACK_MM: Final = 40.0  # Parallel walls of this length are certain
+COMPLETE: Final = 0.95  # Share of the circumference below which a gap in the rim is seen
+SPECK_MM: Final = 3.0  # Median length of foci that are specks
+MIN_SCORE: Final = 0.5  # Lowest score of a pattern that is named
 MORPHOLOGY: Final = {
     "P01": "phlebolith-like", "P02": "tram-track", "P05": "rim", "P09": "amorphous", "P10": "plate",
     "P11": "sheet-like", "P14": "punctate",

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
+from calcreport.anatomy.arrays import Floats
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.model.overlay import EarlierPlace, Overlay
 from calcreport.registration.rigid import Place, Registration
@@ -20,24 +20,14 @@ from calcreport.registration.rigid import Place, Registration
 MOST_RESIDUAL_MM: Final = 3.0
 """A place that may be further off is not compared: pairs on real series fit to 2.1 mm at most (docs/accuracy.md), and a
 place that was 14 mm off had a residual of 4.4 mm (tests/unit/registration)."""
-
-LEAST_SHARE: Final = 0.5
-"""One lesion holds at least this share of the other, where they are the same."""
-
-REACH_MM: Final = 1.0
-"""Beside the residual and half a voxel of each study: the edge of a deposit on another scanner."""
-
-REUSED_MM: Final = 25.0
-"""Within this of a place that was registered well, its transform holds."""
-
+LEAST_SHARE: Final = 0.5  # One lesion holds at least this share of the other, where they are the same
+REACH_MM: Final = 1.0  # Beside the residual and half a voxel of each study: the edge of a deposit on another scanner
+REUSED_MM: Final = 25.0  # Within this of a place that was registered well, its transform holds
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
-
-LEAST_SLICES: Final = 1.5
-"""A lesion that is shorter than so many slices of the other study can be missed there."""
-
-_MOST_POINTS: Final = 3_000
-_FAR: Final = 1e6
+LEAST_SLICES: Final = 1.5  # A lesion that is shorter than so many slices of the other study can be missed there
+_MOST_POINTS: Final = 3_000  # of a lesion that are compared
+_FAR: Final = 1e6  # cost of two lesions that are not at one place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,20 +35,20 @@ class Deposit:
     """A lesion of one of the studies."""
 
     name: str
-    points: NDArray[np.float64]
+    points: Floats
     """Voxel centres, LPS mm, shape ``(n, 3)``; at least one."""
     series: int
     """Index of the volume it was measured on."""
     length_mm: float
 
     @property
-    def middle(self) -> NDArray[np.float64]:
+    def middle(self) -> Floats:
         """Mean of its voxels, LPS mm."""
-        middle: NDArray[np.float64] = self.points.mean(axis=0)
+        middle: Floats = self.points.mean(axis=0)
         return middle
 
     @property
-    def sample(self) -> NDArray[np.float64]:
+    def sample(self) -> Floats:
         """Some of its voxels."""
         return self.points[:: max(1, len(self.points) // _MOST_POINTS)]
 
@@ -87,7 +77,7 @@ class Pairing:
     is_laid: bool = False
     """Whether the images could be registered at any lesion."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
-    _known: list[tuple[int, NDArray[np.float64], Laid]] = field(default_factory=list)
+    _known: list[tuple[int, Floats, Laid]] = field(default_factory=list)
 
     def overlay(self) -> Overlay:
         """Pair the lesions, and name those that are new or gone."""
@@ -100,9 +90,9 @@ class Pairing:
         pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if cost[i, j] < _FAR}
         joined = {i: self._joined(i, j, pairs, cost) for i, j in pairs.items()}
         places = tuple(self._place(i, pairs, joined, cost) for i in range(len(self.now)))
-        taken = {j for place in places for j in place.earlier}
+        matched = {j for place in places for j in place.earlier}
         near = {int(j) for j in np.flatnonzero((cost < _FAR).any(axis=0))}
-        vanished = [j for j in range(len(self.before)) if j not in taken and self._is_gone(j, is_near=j in near)]
+        vanished = [j for j in range(len(self.before)) if j not in matched and self._is_gone(j, is_near=j in near)]
         return Overlay(places=places, vanished=tuple(vanished))
 
     def _lay(self, series: int, deposit: Deposit) -> Laid | None:
@@ -131,7 +121,7 @@ class Pairing:
         return self._registrations[key]
 
     @staticmethod
-    def _shows(volume: CtVolume, points: NDArray[np.float64]) -> bool:
+    def _shows(volume: CtVolume, points: Floats) -> bool:
         """Whether a volume shows all of some positions, LPS mm, away from its edge."""
         index = np.rint(volume.geometry.index(points)).astype(int)
         if np.any(index < 1) or np.any(index >= np.array(volume.hu.shape) - 1):
@@ -158,7 +148,7 @@ class Pairing:
         share = shares[0] if deposit.length_mm <= other.length_mm else shares[1]
         return float(np.linalg.norm(moved.mean(axis=0) - there.mean(axis=0))) if share >= LEAST_SHARE else _FAR
 
-    def _joined(self, i: int, j: int, pairs: dict[int, int], cost: NDArray[np.float64]) -> tuple[int, ...]:
+    def _joined(self, i: int, j: int, pairs: dict[int, int], cost: Floats) -> tuple[int, ...]:
         """Earlier lesions that are one now: those beside the paired one which no other lesion has taken."""
         also = [
             int(k) for k in np.flatnonzero(cost[i] < _FAR)
@@ -166,9 +156,7 @@ class Pairing:
         ]  # fmt: skip
         return tuple(sorted([j, *also]))
 
-    def _place(
-        self, i: int, pairs: dict[int, int], joined: dict[int, tuple[int, ...]], cost: NDArray[np.float64]
-    ) -> EarlierPlace:
+    def _place(self, i: int, pairs: dict[int, int], joined: dict[int, tuple[int, ...]], cost: Floats) -> EarlierPlace:
         if i not in pairs:
             return self._unpaired(i, cost)
         j, laid = pairs[i], self.laid[i]
@@ -190,7 +178,7 @@ class Pairing:
         ends = points[np.unique(np.concatenate([along.argmin(axis=0), along.argmax(axis=0)]))]
         return float(pdist(ends).max())
 
-    def _unpaired(self, i: int, cost: NDArray[np.float64]) -> EarlierPlace:
+    def _unpaired(self, i: int, cost: Floats) -> EarlierPlace:
         laid, deposit = self.laid[i], self.now[i]
         if laid is None:
             reason = "the earlier images do not show its place, or cannot be registered with the present one there"
@@ -212,7 +200,7 @@ class Pairing:
             return EarlierPlace(status="ambiguous", reason=reason)
         return EarlierPlace(status="new", reason="its place was searched on the earlier images and held no mineral")
 
-    def _is_dense(self, volume: CtVolume, points: NDArray[np.float64], reach_mm: float) -> bool:
+    def _is_dense(self, volume: CtVolume, points: Floats, reach_mm: float) -> bool:
         """Whether a volume is as dense as mineral at some positions, give or take `reach_mm`."""
         index = np.rint(volume.geometry.index(points)).astype(int)
         steps = np.maximum(1, np.rint((reach_mm + REACH_MM) / np.array(volume.geometry.spacing_mm))).astype(int)
@@ -237,7 +225,7 @@ class Pairing:
             return is_seen and not self._is_dense(volume, back[0], 0.0 if is_near else back[1])
         return False
 
-    def _back(self, series: int, deposit: Deposit) -> tuple[NDArray[np.float64], float] | None:
+    def _back(self, series: int, deposit: Deposit) -> tuple[Floats, float] | None:
         """Positions of an earlier lesion in the present study, and how far they may be off."""
         registration = self._registration(series, deposit.series)
         if registration.whole is None:

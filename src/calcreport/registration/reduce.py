@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from numpy.typing import NDArray
 
+from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.body import find_body
 from calcreport.anatomy.coarse import block_means, coarsen
 from calcreport.model.geometry import VolumeGeometry
@@ -17,7 +18,7 @@ from calcreport.model.image import CtVolume
 WINDOW_HU = (-200.0, 450.0)
 """Air is as dark as fat, so that gas and clothes pull little; cortex stands out without ruling everything."""
 
-AIR_HU = WINDOW_HU[0]
+AIR_HU = WINDOW_HU[0]  # what lies outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,13 +26,13 @@ class Scan:
     """A volume with its body on a grid of about 3 mm."""
 
     volume: CtVolume
-    body: NDArray[np.bool_]
+    body: Mask
     """Coarse shape."""
     coarse: VolumeGeometry
     """Of the body."""
 
     @property
-    def points(self) -> NDArray[np.float64]:
+    def points(self) -> Floats:
         """Middles of the coarse blocks of the body, LPS mm, shape ``(n, 3)``."""
         return self.coarse.lps_mm(np.argwhere(self.body))
 
@@ -46,7 +47,7 @@ def scan_of(volume: CtVolume) -> Scan:
 
 
 def _stepped(
-    geometry: VolumeGeometry, step: NDArray[np.integer], first: NDArray[np.float64], shape: tuple[int, ...]
+    geometry: VolumeGeometry, step: NDArray[np.integer], first: Floats, shape: tuple[int, ...]
 ) -> VolumeGeometry:
     affine = geometry.affine.copy()
     affine[:3, :3] *= step
@@ -66,7 +67,7 @@ def image_of(array: NDArray[np.generic], geometry: VolumeGeometry) -> sitk.Image
     return image
 
 
-def part_of(volume: CtVolume, low: NDArray[np.float64], high: NDArray[np.float64], step_mm: float) -> sitk.Image | None:
+def part_of(volume: CtVolume, low: Floats, high: Floats, step_mm: float) -> sitk.Image | None:
     """Block means of about `step_mm` of the part of a volume in a box of LPS mm, within `WINDOW_HU`.
 
     ``None`` where the box meets no slice. Only voxels of the box are read.

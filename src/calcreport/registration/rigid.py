@@ -14,49 +14,31 @@ from typing import Final
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.model.image import CtVolume
+from calcreport.anatomy.arrays import Floats, Hu
+from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
 
-COARSE_MM: Final = 8.0
-"""Grid of the search over all shifts."""
-
+COARSE_MM: Final = 8.0  # Grid of the search over all shifts
 TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
 """About the three axes, tried until one is alike: half of what two positions on a table differ by is left to the
 optimiser."""
-
-ALIKE: Final = 0.9
-"""Correlation of the whole that needs no further turn."""
-
-NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
-"""Radius of each neighbourhood and its grid, mm."""
-
-AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
-"""Further ones, while the last two disagree by more than `SETTLED_MM`."""
-
-SETTLED_MM: Final = 1.0
-
+ALIKE: Final = 0.9  # Correlation of the whole that needs no further turn
+NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood and its grid, mm
+AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2  # Further ones, while the last two disagree by more than `SETTLED_MM`
+SETTLED_MM: Final = 1.0  # see `AGAIN`
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 """The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
 muscle without seams, it stays where it began."""
-
-AS_ALIKE: Final = 0.005
-"""Of the correlation: what ends beside and is no less alike by this may be the place as well."""
-
-BONE_HU: Final = 220.0
-"""Surfaces of what is denser are held against each other."""
-
-LEAST_SHARE: Final = 0.3
-"""Of the greatest overlap of both bodies, for a shift to count: less is alike by chance."""
-
+AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
+BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
+LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
+THREADS: Final = 2  # of SimpleITK
 
-THREADS: Final = 2
-
-Transform = sitk.Euler3DTransform
+Transform = sitk.Euler3DTransform  # rotation about a centre and a shift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +52,7 @@ class Place:
     likeness: float = 0.0
     """Correlation of its neighbourhood, 0 to 1."""
 
-    def before(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    def before(self, lps_mm: Floats) -> Floats:
         """Positions in the earlier scan, shape ``(n, 3)``."""
         if self.transform is None:
             msg = "not registered"
@@ -78,11 +60,11 @@ class Place:
         return turned(self.transform, lps_mm)
 
 
-def turned(transform: Transform, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def turned(transform: Transform, lps_mm: Floats) -> Floats:
     """Positions moved by a transform, shape ``(n, 3)``."""
     matrix = np.array(transform.GetMatrix()).reshape(3, 3)
     centre = np.array(transform.GetCenter())
-    result: NDArray[np.float64] = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+    result: Floats = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
     return result
 
 
@@ -116,7 +98,7 @@ class Registration:
                 break
         return best[1]
 
-    def at(self, middle: NDArray[np.float64], without: NDArray[np.float64] | None = None) -> Place:
+    def at(self, middle: Floats, without: Floats | None = None) -> Place:
         """Register the neighbourhood of a place of the present scan, LPS mm.
 
         `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
@@ -124,7 +106,7 @@ class Registration:
         transform = self.whole
         if transform is None:
             return Place(transform=None)
-        steps: list[NDArray[np.float64]] = []
+        steps: list[Floats] = []
         likeness = 0.0
         images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
         apart = float("inf")
@@ -148,12 +130,7 @@ class Registration:
         return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
 
     def _around(
-        self,
-        middle: NDArray[np.float64],
-        radius_mm: float,
-        step_mm: float,
-        transform: Transform,
-        without: NDArray[np.float64] | None,
+        self, middle: Floats, radius_mm: float, step_mm: float, transform: Transform, without: Floats | None
     ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
         """Images of a neighbourhood now and before, and a mask of what is compared."""
         now, before = self._volumes
@@ -187,11 +164,7 @@ def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
 
 
 def _best_shift(
-    fixed: sitk.Image,
-    fixed_mask: sitk.Image,
-    moving: sitk.Image,
-    moving_mask: sitk.Image,
-    turn: NDArray[np.float64],
+    fixed: sitk.Image, fixed_mask: sitk.Image, moving: sitk.Image, moving_mask: sitk.Image, turn: Floats
 ) -> Transform | None:
     """Shift after a turn at which the scans are most alike."""
     turning = Transform()
@@ -245,12 +218,12 @@ def _optimise(
     return found, float(np.sqrt(max(0.0, -method.GetMetricValue())))
 
 
-def _middle(mask: sitk.Image) -> NDArray[np.float64]:
+def _middle(mask: sitk.Image) -> Floats:
     index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
     return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
 
 
-def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
+def _centred(transform: Transform, centre: Floats) -> Transform:
     """The same transform, with another centre of rotation."""
     result = Transform()
     result.SetCenter(centre.tolist())
@@ -259,17 +232,17 @@ def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
     return result
 
 
-def _shifted(transform: Transform, step: NDArray[np.float64]) -> Transform:
+def _shifted(transform: Transform, step: Floats) -> Transform:
     result = Transform(transform)
     result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
     return result
 
 
-def _places(image: sitk.Image) -> NDArray[np.float64]:
+def _places(image: sitk.Image) -> Floats:
     """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
     steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     k, j, i = (np.arange(n) for n in image.GetSize())
-    places: NDArray[np.float64] = (
+    places: Floats = (
         np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
         + k[:, None] * steps[:, 0]
     )  # fmt: skip
@@ -290,3 +263,20 @@ def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transfo
         for surface, other in (surfaces, surfaces[::-1])
     ]
     return max(float(np.mean(one)) for one in away)
+
+
+_ROWS_AT_ONCE: Final = 64  # of a slice that is interpolated
+
+
+def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:
+    """HU of the earlier volume where the slice of the present one lies; air where it shows nothing."""
+    _, rows, columns = now.hu.shape
+    plane = np.full((rows, columns), LOWEST_HU, dtype=np.int16)
+    for row in range(0, rows, _ROWS_AT_ONCE):
+        height = min(_ROWS_AT_ONCE, rows - row)
+        j, k = np.mgrid[row : row + height, 0:columns]
+        index = np.stack([np.full(j.size, key_slice), j.ravel(), k.ravel()], axis=1)
+        there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
+        part = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
+        plane[row : row + height] = part.reshape(height, columns)
+    return np.maximum(plane, np.int16(LOWEST_HU))

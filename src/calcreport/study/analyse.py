@@ -241,7 +241,7 @@ def _lay_over(
     Gives the lesions of both studies in their images, and by index of the lesion the earlier images on its key slice.
     """
     from calcreport.registration.pairing import Pairing
-    from calcreport.registration.slices import earlier_slice
+    from calcreport.registration.rigid import earlier_slice
 
     if not isinstance(evidence.findings, CtFindings) or report.study.modality != "CT":
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calcreport.calcification.thresholds import choose_thresholds
+from calcreport.calcification.analysis import choose_thresholds
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.settings import DetectionSettings
 

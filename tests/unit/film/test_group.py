@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcreport.film.group import group_outlines
 from calcreport.film.one_film import search_film
-from calcreport.film.outline import Outline
+from calcreport.film.outline import Outline, group_outlines
 from calcreport.model.film import PixelMask
 
 sys.path.append(str(Path(__file__).parent))

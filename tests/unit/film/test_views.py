@@ -14,11 +14,10 @@ from calcphantom.film.study import make_films
 from calcphantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region
 from scipy import ndimage
 
-from calcreport.film.analysis import analyse_films
+from calcreport.film.analysis import ONLY_MATCH, analyse_films, tie_views
 from calcreport.film.one_film import FilmFinding, SearchedFilm
 from calcreport.film.registration import film_profile, register
 from calcreport.film.shape import FilmShape
-from calcreport.film.view_matching import ONLY_MATCH, tie_views
 from calcreport.film.views import is_lateral, pair_views
 from calcreport.model.film import (
     FilmImage,

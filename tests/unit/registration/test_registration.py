@@ -6,8 +6,7 @@ import pytest
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 from calcreport.registration.pairing import Deposit, Pairing
-from calcreport.registration.rigid import Registration
-from calcreport.registration.slices import earlier_slice
+from calcreport.registration.rigid import Registration, earlier_slice
 
 SPACING = (3.0, 1.5, 1.5)
 SHAPE = (50, 96, 96)

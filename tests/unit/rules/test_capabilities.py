@@ -268,7 +268,7 @@ IDS_IN_PYTHON = {
     # Labels, words for shapes and DICOM codes of patterns; what patterns are read from is data.
     "calcification/patterns/pattern.py": 7,
     "film/shape.py": 11,
-    "film/view_matching.py": 8,
+    "film/analysis.py": 8,
     "model/findings.py": 2,  # the range of pattern ids, in a message
     "model/terms.py": 26,
     "formats/ris/as_hl7.py": 1,  # ORU^R01 is an event of HL7

@@ -7,46 +7,27 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
 from calcreport.anatomy.morphology import erode
-from calcreport.calcification.parts import (
-    Spacing,
-    find_parts,
-    hull_volume,
-    principal_extents,
-    projected_fill,
-    row_ends,
-)
+from calcreport.calcification.parts import find_parts, hull_volume, principal_extents, projected_fill, row_ends
 from calcreport.calcification.patterns.sections import count_peaks, level_and_ring_share, read_sections, wall_mm
-from calcreport.calcification.vessel import vessel_contrast
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import DepthClass
 
 COAT_MM: Final = (1.5, 2.5)
 """Distances from the mineral at which a coat of soft tissue shows; nearer, the mineral's own blur does."""
-
-NEAR_RING_MM: Final = (2.0, 5.0)
-WIDE_RING_MM: Final = (8.0, 14.0)
-"""Distances at which the tissue right around the mineral, and the tissue it lies in, are read."""
-
-FAT_HU: Final = -35
-GAS_OR_AIR_HU: Final = -250
-WATER_HU: Final = 0
-DENSE_HU: Final = 130
-"""Tissue lies between gas and mineral; muscle, oedema and masses of soft tissue lie between water and mineral."""
-
-MAX_VOXELS: Final = 400_000
-"""Larger boxes are thinned out before their surroundings are looked at."""
-
-FEW_VOXELS: Final = 30
-"""A median of fewer voxels says nothing."""
-
-SIDES: Final = 12
-MOSTLY: Final = 0.5
-"""Directions within the slice in which fat is looked for, and its share that counts."""
-
+NEAR_RING_MM: Final = (2.0, 5.0)  # distances at which the tissue right around the mineral is read ...
+WIDE_RING_MM: Final = (8.0, 14.0)  # ... and the tissue it lies in
+FAT_HU: Final = -35  # fat is less dense
+GAS_OR_AIR_HU: Final = -250  # tissue is denser ...
+WATER_HU: Final = 0  # ... of it muscle, oedema and masses of soft tissue, and blood, are denser than this ...
+DENSE_HU: Final = 130  # ... and mineral begins here
+MAX_VOXELS: Final = 400_000  # Larger boxes are thinned out before their surroundings are looked at
+FEW_VOXELS: Final = 30  # A median of fewer voxels says nothing
+SIDES: Final = 12  # directions within the slice in which fat is looked for ...
+MOSTLY: Final = 0.5  # ... and its share that counts
 SLEEVE_MM: Final = 3.0
 """Thickness of the layer in which swelling, or the tendon around a deposit, is read; it starts a slice away, where
 the mineral's own partial volume has ended."""
@@ -64,7 +45,7 @@ class Vicinity:
     swelling_hu: float | None
 
 
-def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing) -> Vicinity:
+def read_vicinity(hu: Hu, inside: Mask, spacing: Spacing) -> Vicinity:
     """Tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
     stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
     if not inside[::stride, ::stride, ::stride].any():
@@ -73,7 +54,7 @@ def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
     distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing) * stride)
     is_tissue = (local > GAS_OR_AIR_HU) & (local < DENSE_HU)
 
-    def ring(limits_mm: tuple[float, float]) -> NDArray[np.bool_]:
+    def ring(limits_mm: tuple[float, float]) -> Mask:
         return np.asarray((distance > limits_mm[0]) & (distance <= limits_mm[1]), dtype=bool)
 
     is_near = is_tissue & ring(NEAR_RING_MM)
@@ -93,7 +74,7 @@ def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
     )
 
 
-def _fat_sides(hu: NDArray[np.int16], inside: NDArray[np.bool_], is_near: NDArray[np.bool_], spacing: Spacing) -> float:
+def _fat_sides(hu: Hu, inside: Mask, is_near: Mask, spacing: Spacing) -> float:
     """Share of the directions within the slice, from the middle of the mineral, in which mostly fat lies around it."""
     middle = np.argwhere(inside).mean(0)
     holds_mineral = np.asarray(inside.any(axis=(1, 2)))
@@ -105,12 +86,9 @@ def _fat_sides(hu: NDArray[np.int16], inside: NDArray[np.bool_], is_near: NDArra
     return float((fat[seen > 0] > MOSTLY * seen[seen > 0]).mean()) if len(index) else 0.0
 
 
-PLAQUE_MM: Final = 40.0
-OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
-"""Longer deposits, and those outside the fascia, are no plaques: no vessel is looked for."""
-
-CORE_VOXELS: Final = 8
-"""Densities are read one voxel inside the surface when at least this many voxels lie there."""
+PLAQUE_MM: Final = 40.0  # longer deposits are no plaques; no vessel is looked for
+OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # nor here
+CORE_VOXELS: Final = 8  # Densities are read one voxel inside the surface when at least this many voxels lie there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,9 +202,7 @@ class Surroundings:
     noise_hu: float
 
 
-def describe(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
-) -> Features:
+def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings) -> Features:
     """Features of a lesion in a box of the volume, HU; `inside` is true within its surface."""
     spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
     levels, rows, columns = (
@@ -277,3 +253,65 @@ def describe(
         **dataclasses.asdict(section),
         **dataclasses.asdict(around),
     )
+
+
+CLEAR_MM: Final = 1.0  # Slices this close to the end of the mineral still hold its blur
+STRETCH_MM: Final = 7.0
+"""Stretch of vessel beyond the mineral over which slices are averaged: noise falls, the vessel stays."""
+CENTRE_REACH_MM: Final = 5.0
+"""The middle of the vessel lies this close to the mineral's middle: plaque sits on the wall."""
+RADII_MM: Final = (1.4, 5.6)  # Radii of limb arteries, from the small muscular ones to the common femoral
+STEP_MM: Final = 0.7  # distance between the points that are tried, and radii
+DIRECTIONS: Final = 16  # rays of a circle
+BAND_MM: Final = (0.4, 1.8)  # Where fat must show, outside the wall
+CLOSED_SHARE: Final = 0.75  # Share of directions in which fat shows; the vein beside the artery takes the others
+PLANE_HU: Final = 30.0  # The fat plane around a vessel, thinned by its blur, stays below muscle …
+BONE_HU: Final = 450.0  # … and blood, enhanced or not, above water and below bone
+NOISE_GAIN: Final = 1.3
+"""Contrast the best of many circles finds in noise alone, in standard deviations of the averaged slices."""
+NOTHING_HU: Final = -1000.0  # contrast where no circle is a vessel
+
+
+def vessel_contrast(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float) -> float | None:
+    """How clearly a vessel runs on beyond both ends of a deposit in a box of the volume.
+
+    Blood above the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None``
+    when the box does not reach beyond an end.
+    """
+    levels = np.flatnonzero(inside.any(axis=(1, 2)))
+    clear, stretch = (max(1, round(x / spacing[0])) for x in (CLEAR_MM, STRETCH_MM))
+    contrasts = []
+    for end, step in ((int(levels[0]), -1), (int(levels[-1]), 1)):
+        first, last = end + step * (clear + 1), end + step * (clear + stretch)
+        low, high = max(0, min(first, last)), min(len(hu), max(first, last) + 1)
+        if high - low < max(1, stretch // 2):
+            return None
+        tip = inside[max(0, end - clear) : end + clear + 1].any(axis=0)
+        middle_mm = np.argwhere(tip).mean(0) * np.array(spacing[1:])
+        clearest = _clearest_circle(hu[low:high].mean(axis=0), middle_mm, spacing[1:])
+        contrasts.append(clearest - NOISE_GAIN * noise_hu / float(np.sqrt(high - low)))
+    return min(contrasts)
+
+
+def _clearest_circle(plane: Floats, middle_mm: Floats, pixel_mm: tuple[float, float]) -> float:
+    """Contrast, HU, of the circle near a point that stands out most from fat around it."""
+    reach = np.arange(-CENTRE_REACH_MM, CENTRE_REACH_MM + 1e-6, STEP_MM)
+    offset = np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2)
+    offset = offset[np.linalg.norm(offset, axis=1) <= CENTRE_REACH_MM]
+    radius = np.arange(STEP_MM / 2, RADII_MM[1] + BAND_MM[1] + STEP_MM, STEP_MM / 2)
+    turn = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    ray = radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], -1)
+    points = (middle_mm + offset)[:, None, None, :] + ray
+    values = ndimage.map_coordinates(
+        plane, np.moveaxis(points / np.array(pixel_mm), -1, 0), order=1, mode="nearest", output=np.float64
+    )
+    # Discs: mean over directions, weighted by the area of each ring.
+    within = np.cumsum(values.mean(2) * radius, axis=1) / np.cumsum(radius)
+    clearest, closed = NOTHING_HU, round(CLOSED_SHARE * DIRECTIONS) - 1
+    for size in np.arange(RADII_MM[0], RADII_MM[1] + 1e-6, STEP_MM):
+        blood = within[:, int(np.searchsorted(radius, 0.8 * size)) - 1]
+        band = (radius >= size + BAND_MM[0]) & (radius <= size + BAND_MM[1])
+        around = np.partition(values[:, band].mean(1), closed, axis=1)[:, closed]
+        is_vessel = (around < PLANE_HU) & (blood > WATER_HU) & (blood < BONE_HU)
+        clearest = max(clearest, float((blood - around)[is_vessel].max(initial=NOTHING_HU)))
+    return clearest

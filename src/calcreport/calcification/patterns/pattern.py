@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calcreport.anatomy.arrays import Spacing
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.pattern_table import PatternTable, read_table, rise, score_patterns
@@ -19,25 +20,20 @@ from calcreport.resources import packaged_text
 
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
-
-BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]
-"""Where injection granulomas lie."""
-
+BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
+# How far a deposit lies beneath, and over, the fascia, by its depth class.
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
 OVER: Final = {DepthClass.SUBCUTANEOUS: 1.0, DepthClass.CUTANEOUS: 1.0, DepthClass.ABUTS_FASCIA: 1.0,
                DepthClass.CROSSES_FASCIA: 0.7}  # fmt: skip
-"""How far a deposit lies beneath, and over, the fascia, by its depth class."""
-
+# pixels across a lesion: unresolved at or below the first, resolved from the second on, as the next (proposal)
 LESION_PIXELS: Final = (4.0, 8.0)
-CENTRE_PIXELS: Final = (1.0, 3.0)
-WALL_PIXELS: Final = (0.8, 2.0)
-SLICES: Final = (1.0, 3.0)
-"""Pixels across a lesion, the space within its wall and its wall, and slices through it: unresolved at or below the
-first, resolved from the second on (proposal)."""
+CENTRE_PIXELS: Final = (1.0, 3.0)  # pixels across the space within its wall
+WALL_PIXELS: Final = (0.8, 2.0)  # pixels across its wall
+SLICES: Final = (1.0, 3.0)  # slices through it
 
 
-def pattern_values(f: Features, spacing: tuple[float, float, float], region: str | None = None) -> dict[str, float]:
+def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> dict[str, float]:
     """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved."""
     row = {name: np.nan if value is None else value for name, value in f.as_row().items() if name != "layer"}
     part, longest = (region or "").upper(), max(f.longest_mm, 1e-6)
@@ -69,14 +65,11 @@ DERIVED: Final = frozenset({
     "superficial_foci", "trunk", "buttock",
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
-
-
-FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}
-"""Values a row may name."""
+FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name
 
 
 def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
-    """The table that travels with the software, with a site's own ``sign`` and ``pattern`` tables laid over it.
+    """The table that travels with the software, and a site's own ``sign`` and ``pattern`` tables.
 
     Raises `RuleFileError` ``rules.invalid_patterns``.
     """
@@ -88,39 +81,23 @@ def _table(site: str) -> PatternTable:
     return read_table(packaged_text("calcification/patterns/ct.toml"), FEATURES, json.loads(site))
 
 
-MIN_SCORE: Final = 0.2
-MIN_SEEN: Final = 0.45
-"""Below this grade no pattern is claimed, nor one of which less than this share of what it rests on is resolved."""
-
-HIGH_SCORE: Final = 0.75
-HIGH_LEAD: Final = 0.4
-MODERATE_SCORE: Final = 0.5
-MODERATE_LEAD: Final = 0.25
-"""Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
-
-HIGH_SEEN: Final = 0.85
-MODERATE_SEEN: Final = 0.5
-"""Share of what a pattern rests on that must be resolved to be read with high or moderate confidence."""
-
-RIM_SLICE_MM: Final = 3.0
-"""From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)."""
-
-ALONG_FASCIA_MM: Final = 4.0
-"""Sheets this close to the investing fascia lie along it."""
-
+MIN_SCORE: Final = 0.2  # below this grade no pattern is claimed ...
+MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
+HIGH_SCORE: Final = 0.75  # grade a pattern needs to be read with high confidence ...
+HIGH_LEAD: Final = 0.4  # ... and how far it must lead the next
+MODERATE_SCORE: Final = 0.5  # grade for moderate confidence ...
+MODERATE_LEAD: Final = 0.25  # ... and lead
+HIGH_SEEN: Final = 0.85  # share of what a pattern rests on that must be resolved for high confidence ...
+MODERATE_SEEN: Final = 0.5  # ... and for moderate confidence
+RIM_SLICE_MM: Final = 3.0  # From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)
+ALONG_FASCIA_MM: Final = 4.0  # Sheets this close to the investing fascia lie along it
 FAR_FROM_FASCIA_MM: Final = 15.0
 """Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
-
-CLEFT_MM: Final = 2.5
-"""Mineral farther from the cortex than this has soft tissue in between."""
-
+CLEFT_MM: Final = 2.5  # Mineral farther from the cortex than this has soft tissue in between
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
 where the table says that the pattern is never sure (proposal)."""
-
-RIM_LEVEL: Final = 0.6
-"""A rim's centre stands out of the tissue around by less than this share of the rim (proposal)."""
-
+RIM_LEVEL: Final = 0.6  # A rim's centre stands out of the tissue around by less than this share of the rim (proposal)
 COMPLETE: Final = 0.97
 """A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
 
@@ -211,12 +188,10 @@ def _named_features(
     return names | {"cleft_to_cortex": cleft, "morphology": shape, f"shape_{shape.replace('-', '_')}": yes}
 
 
-SMALL_MM: Final = 10.0
-SLENDER: Final = 0.4
-FLAT: Final = 0.4
-LINE_MM: Final = 10.0
-"""Longest diameter of a small focus; width over length of a line, thickness over width of a sheet, and the length from
-which either is called so (proposals)."""
+SMALL_MM: Final = 10.0  # longest diameter of a small focus (proposal, as the next)
+SLENDER: Final = 0.4  # width over length of a line
+FLAT: Final = 0.4  # thickness over width of a sheet
+LINE_MM: Final = 10.0  # length from which either is called so
 
 
 def _morphology(f: Features, values: dict[str, float], *, is_rim: bool) -> str:

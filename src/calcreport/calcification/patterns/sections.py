@@ -6,65 +6,35 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.calcification.parts import Spacing
+from calcreport.anatomy.arrays import Hu, Ints, Mask, Spacing
 
-SHELL_DEPTH: Final = 0.35
-"""Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
-
-CORE_DEPTH: Final = 0.6
-"""Inner part that counts as core."""
-
-MIN_SECTION_MM: Final = 6.0
-"""A cross-section narrower than this has no core to speak of."""
-
-NORMAL_P90: Final = 1.282
-"""90th percentile of a normal distribution, in deviations."""
-
+SHELL_DEPTH: Final = 0.35  # Outer part of a cross-section, as a share of its greatest depth, that counts as shell
+CORE_DEPTH: Final = 0.6  # Inner part that counts as core
+MIN_SECTION_MM: Final = 6.0  # A cross-section narrower than this has no core to speak of
+NORMAL_P90: Final = 1.282  # 90th percentile of a normal distribution, in deviations
 BROAD_SHARE: Final = 0.5
-"""Sections smaller than this share of the broadest graze the caps, where shell and core cannot be told apart."""
-
+"""Sections smaller than this share of the broadest graze the caps, where shell and core look alike."""
 MIDDLE_SHARE: Final = 0.75
 """The content of a shell is read in sections at least this broad: nearer the caps, thick slices mix the rim in."""
-
-SECTIONS: Final = 14
-"""Cross-sections whose shell and core are looked at."""
-
-LEVEL_SECTIONS: Final = 30
-WALL_SECTIONS: Final = 40
-"""Cross-sections in which levels are looked for, and the thickness of the mineral is taken."""
-
-LEVEL_WIDTH_MM: Final = 7.0
-LEVEL_HEIGHT_MM: Final = 2.0
-"""Narrower or flatter deposits show no level."""
-
-MIN_FLAT: Final = 0.6
-MIN_RUN_SHARE: Final = 0.3
-"""A level is a straight stretch over this share of the width; levels of several loculi may stand side by side."""
-
-TUBE_DEPTH_MM: Final = (1.0, 6.0)
-TUBE_HOLLOW: Final = 0.15
-TUBE_PARTS: Final = 4
-"""A cut vessel: radius, share of it that is free of mineral, pieces of its wall."""
-
-RING_PIXELS: Final = (8, 400)
-"""Cross-sections of foci among which rings are looked for."""
-
-DIRECTIONS: Final = 36
-
-BANDS: Final = 4
-"""Bands of equal depth, from the outline of a section to its middle, whose mean densities are compared."""
-
-PEAK_SHARE: Final = 0.25
-PEAK_NOISES: Final = 4.0
-"""A focus stands out by this share of the contrast of the mineral, and by as many deviations of the noise."""
-
-MAX_PEAK_VOXELS: Final = 500_000
-"""Larger boxes are thinned out in the plane before peaks are looked for."""
-
-_SQUARE: Final = np.ones((3, 3), dtype=bool)
+SECTIONS: Final = 14  # Cross-sections whose shell and core are looked at
+LEVEL_SECTIONS: Final = 30  # cross-sections in which levels are looked for ...
+WALL_SECTIONS: Final = 40  # ... and the thickness of the mineral is taken
+LEVEL_WIDTH_MM: Final = 7.0  # narrower deposits show no level ...
+LEVEL_HEIGHT_MM: Final = 2.0  # ... nor flatter ones
+MIN_FLAT: Final = 0.6  # share of the width that is straight in a level ...
+MIN_RUN_SHARE: Final = 0.3  # ... in stretches of this share: levels of several loculi may stand side by side
+TUBE_DEPTH_MM: Final = (1.0, 6.0)  # radius of a cut vessel ...
+TUBE_HOLLOW: Final = 0.15  # ... share of it that is free of mineral ...
+TUBE_PARTS: Final = 4  # ... and pieces of its wall
+RING_PIXELS: Final = (8, 400)  # Cross-sections of foci among which rings are looked for
+DIRECTIONS: Final = 36  # in which the shell is looked at, from the middle of a section
+BANDS: Final = 4  # Bands of equal depth, from the outline of a section to its middle, whose mean densities are compared
+PEAK_SHARE: Final = 0.25  # a focus stands out by this share of the contrast of the mineral ...
+PEAK_NOISES: Final = 4.0  # ... and by as many deviations of the noise
+MAX_PEAK_VOXELS: Final = 500_000  # Larger boxes are thinned out in the plane before peaks are looked for
+_SQUARE: Final = np.ones((3, 3), dtype=bool)  # structure of the eight neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +55,7 @@ class Sections:
     middle_level: float | None = None
 
 
-def read_sections(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float, near_hu: float
-) -> Sections:
+def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_hu: float) -> Sections:
     """Shell and core of the cross-sections, weighted by area; HU; `near_hu` is the median of the tissue around."""
     chosen = np.flatnonzero(inside.any(axis=(1, 2)))
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
@@ -95,7 +63,7 @@ def read_sections(
     broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
     tubes, mineral = 0, np.zeros((2, 2))
     covered: list[tuple[float, int]] = []
-    cores: list[tuple[int, NDArray[np.int16]]] = []
+    cores: list[tuple[int, Hu]] = []
     core_mineral, shell_mineral, bands = [], [], []
     filled = sum(int(inside[i].sum()) for i in hulls) / max(sum(int(h.sum()) for h in hulls.values()), 1)
     for i, hull in hulls.items():
@@ -138,8 +106,8 @@ def read_sections(
     )
 
 
-def count_peaks(hu: NDArray[np.int16], inside: NDArray[np.bool_], noise_hu: float, near_hu: float) -> int:
-    """Number of places that stand out of the mineral around them: foci that touch are still told apart."""
+def count_peaks(hu: Hu, inside: Mask, noise_hu: float, near_hu: float) -> int:
+    """Number of places that stand out of the mineral around them: foci that touch count apart."""
     from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
@@ -148,7 +116,7 @@ def count_peaks(hu: NDArray[np.int16], inside: NDArray[np.bool_], noise_hu: floa
     return max(1, int(ndimage.label(h_maxima(values, int(height)), structure=np.ones((3, 3, 3)))[1]))
 
 
-def section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+def section_hull(plane: Mask) -> Mask | None:
     """Convex hull of a cross-section of shape ``(rows, columns)``, as a mask; ``None`` for a point or a line."""
     from skimage.morphology import convex_hull_image  # noqa: PLC0415 - not needed without a lesion
 
@@ -158,14 +126,14 @@ def section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     return np.asarray(convex_hull_image(plane, offset_coordinates=False))
 
 
-def _coverage(plane: NDArray[np.bool_], shell: NDArray[np.bool_], hull: NDArray[np.bool_]) -> float:
+def _coverage(plane: Mask, shell: Mask, hull: Mask) -> float:
     """Share of the directions from the hull's middle in which the shell holds mineral.
 
     Small sections have fewer pixels on their rim than there are directions: those without a pixel do not count.
     """
     middle = np.argwhere(hull).mean(0)
 
-    def directions(mask: NDArray[np.bool_]) -> int:
+    def directions(mask: Mask) -> int:
         offset = np.argwhere(mask) - middle
         turn = (np.arctan2(offset[:, 0], offset[:, 1]) + np.pi) / (2 * np.pi)
         return int(np.unique((turn * DIRECTIONS).astype(int) % DIRECTIONS).size)
@@ -173,14 +141,14 @@ def _coverage(plane: NDArray[np.bool_], shell: NDArray[np.bool_], hull: NDArray[
     return directions(plane & shell) / max(directions(shell), 1)
 
 
-def _is_tube(plane: NDArray[np.bool_], hull: NDArray[np.bool_], deepest_mm: float) -> bool:
+def _is_tube(plane: Mask, hull: Mask, deepest_mm: float) -> bool:
     """Whether a cross-section shows a wall around a lumen, or two walls facing each other, of vessel size."""
     if not TUBE_DEPTH_MM[0] <= deepest_mm <= TUBE_DEPTH_MM[1] or plane.sum() >= (1 - TUBE_HOLLOW) * hull.sum():
         return False
     return bool(ndimage.label(plane, structure=_SQUARE)[1] <= TUBE_PARTS)
 
 
-def wall_mm(inside: NDArray[np.bool_], spacing: Spacing) -> float:
+def wall_mm(inside: Mask, spacing: Spacing) -> float:
     """Typical thickness of the mineral within slices, mm."""
     depths = []
     for plane in inside[:: max(1, inside.shape[0] // WALL_SECTIONS)]:
@@ -191,7 +159,7 @@ def wall_mm(inside: NDArray[np.bool_], spacing: Spacing) -> float:
     return float(2 * np.percentile(np.concatenate(depths), 75) - pixel) if depths else pixel
 
 
-def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[float, float]:
+def level_and_ring_share(inside: Mask, spacing: Spacing) -> tuple[float, float]:
     """Shares of the cross-sections of deposits that show a fluid level, and that close around a gap.
 
     Calcium settles: the upper edge of a fluid-calcium level is horizontal, the lower one follows the wall. Levels are
@@ -213,7 +181,7 @@ def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[f
     return flat / broad if broad else 0.0, rings / small if small else 0.0
 
 
-def _has_level(part: NDArray[np.bool_]) -> bool:
+def _has_level(part: Mask) -> bool:
     """Whether the upper or lower edge of a part is made of horizontal stretches and the other is not."""
     top = part.argmax(0)
     bottom = part.shape[0] - 1 - part[::-1].argmax(0)
@@ -221,7 +189,7 @@ def _has_level(part: NDArray[np.bool_]) -> bool:
     return bool(max(flat) >= MIN_FLAT and max(flat) - min(flat) >= MIN_FLAT / 2)
 
 
-def _level_length(edge: NDArray[np.int64]) -> int:
+def _level_length(edge: Ints) -> int:
     """Columns of an edge that belong to long stretches at one height."""
     runs = np.diff(np.flatnonzero(np.diff(edge, prepend=-1, append=-1)))
     return int(runs[runs >= max(4, MIN_RUN_SHARE * edge.size)].sum())

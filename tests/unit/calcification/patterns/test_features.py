@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from calcreport.calcification.parts import find_parts
-from calcreport.calcification.patterns.features import Surroundings, describe, read_vicinity
+from calcreport.calcification.patterns.features import Surroundings, describe, read_vicinity, vessel_contrast
 from calcreport.calcification.patterns.sections import level_and_ring_share, read_sections, wall_mm
-from calcreport.calcification.vessel import vessel_contrast
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import DepthClass
 
