@@ -18,7 +18,7 @@ from typing import Final
 
 from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies, name_by_folder
-from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader, film_of
 from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
 from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
@@ -241,7 +241,7 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
         planes = planes_of(image, item) if has_pixels and storage_class in tags.CT_CLASSES else ()
         if not planes and not (image.study_uid and image.series_uid and not image.lacks_identity):
             raise problem("file.no_uid")  # only the geometry of CT slices shows that they belong together
-        films = (film_of(image),) if has_pixels and storage_class in film_tags.FILM_CLASSES else ()
+        films = (film_of(image),) if has_pixels and storage_class in tags.FILM_CLASSES else ()
     except InputError as error:
         if error.code not in _NOT_DAMAGE:
             found.damaged[folder] += 1
@@ -284,7 +284,7 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
     if member.file_size > found.settings.max_file_bytes:
         raise problem("file.too_large")
     source = ZipMemberSource(archive, member, folder)
-    head = source.read(0, min(member.file_size, HEAD_BYTES))
+    head = source.head(HEAD_BYTES)
     if head[:4] == _ZIP_MAGIC:
         raise problem("zip.nested")
     _take(found, source, head, os.path.join(folder, os.path.dirname(member.filename)))  # noqa: PTH118, PTH120 - a key

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from calcreport.dicom.header import film_tags, tags
+from calcreport.dicom.header import tags
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import ImageHeader, Plane, SeriesHeader
 from calcreport.model.report import SeriesEntry, Study
@@ -130,7 +130,7 @@ def refusal_code(series: SeriesFiles) -> str | None:
     """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
     header = series.instances[0].series
     if series.films:
-        return film_tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
+        return tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
     if not series.planes:
         return _other_code(header)
     image_type = series.planes[0].image_type
@@ -149,7 +149,7 @@ def refusal_code(series: SeriesFiles) -> str | None:
 
 def _other_code(header: SeriesHeader) -> str:
     uid = header.sop_class_uid
-    if uid in tags.CT_CLASSES | film_tags.FILM_CLASSES:
+    if uid in tags.CT_CLASSES | tags.FILM_CLASSES:
         return "series.no_image"
     while uid:
         if uid in tags.OTHER_CLASSES:
@@ -158,4 +158,4 @@ def _other_code(header: SeriesHeader) -> str:
             return "series.dose_report" if is_dose else code
         uid = uid.rpartition(".")[0]
     by_modality = {"PT": "series.pet", "MR": "series.mr", "XA": "series.fluoroscopy", "RF": "series.fluoroscopy"}
-    return {**by_modality, **film_tags.OUT_OF_SCOPE}.get(header.modality, "series.other")
+    return {**by_modality, **tags.OUT_OF_SCOPE}.get(header.modality, "series.other")

@@ -49,6 +49,10 @@ class ByteSource(Protocol):
         """Fill `buffer` (bytes, writable) from `offset`; errors as for `read`."""
         buffer[:] = self.read(offset, len(buffer))
 
+    def head(self, length: int) -> bytes:
+        """Up to `length` first bytes, fewer only at the end; errors as for `read`."""
+        return self.read(0, min(self.size, length))
+
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
     """Open a regular file for reading without following a link or waiting on a FIFO.
@@ -66,7 +70,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-class FileSource:
+class FileSource(ByteSource):
     """A regular file, opened anew for every read so that no descriptor stays open.
 
     A file that differs from the `status` that `open_regular` saw is refused.

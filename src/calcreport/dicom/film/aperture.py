@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.contour.polygons import fill_polygon
-from calcreport.dicom.header import film_tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 
 _SMALLEST_SHARE: Final = 0.02
@@ -23,7 +23,7 @@ _MUCH_HIDDEN: Final = 0.5  # A note is given when less than this part of the fil
 _MOST_VERTICES: Final = 1024
 _FEWEST_VERTICES: Final = 3
 # Tag of a shape and the first word of its keywords.
-_NAMES: Final = ((film_tags.COLLIMATOR, "Collimator"), (film_tags.SHUTTER, "Shutter"))
+_NAMES: Final = ((tags.COLLIMATOR, "Collimator"), (tags.SHUTTER, "Shutter"))
 
 
 def aperture_of(
@@ -62,10 +62,7 @@ def _part(film: FilmHeader, base: int, kind: str, shape: tuple[int, int], aspect
 
 
 def _rectangle(film: FilmHeader, base: int, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    edges = [
-        values.integer(film.raw(base + part))
-        for part in (film_tags.UPPER, film_tags.LOWER, film_tags.LEFT, film_tags.RIGHT)
-    ]
+    edges = [values.integer(film.raw(base + part)) for part in (tags.UPPER, tags.LOWER, tags.LEFT, tags.RIGHT)]
     if None in edges:
         return None
     upper, lower, left, right = (edge or 0 for edge in edges)
@@ -78,8 +75,8 @@ def _rectangle(film: FilmHeader, base: int, shape: tuple[int, int]) -> NDArray[n
 
 
 def _circle(film: FilmHeader, base: int, shape: tuple[int, int], aspect: float) -> NDArray[np.bool_] | None:
-    centre = values.decimals(film.raw(base + film_tags.CENTRE), 2)
-    radius = values.integer(film.raw(base + film_tags.RADIUS))
+    centre = values.decimals(film.raw(base + tags.CENTRE), 2)
+    radius = values.integer(film.raw(base + tags.RADIUS))
     rows, columns = shape
     if centre is None or radius is None or not 0 < radius <= 2 * max(shape):
         return None
@@ -91,7 +88,7 @@ def _circle(film: FilmHeader, base: int, shape: tuple[int, int], aspect: float) 
 
 
 def _polygon(film: FilmHeader, base: int, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    raw = film.raw(base + film_tags.VERTICES) or b""
+    raw = film.raw(base + tags.VERTICES) or b""
     count = raw.count(b"\\") + 1
     points = values.decimals(raw, count)
     if points is None or count % 2 or not _FEWEST_VERTICES <= count // 2 <= _MOST_VERTICES:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from calcreport.dicom.ct.stacks import copies_of, pixel_hash
-from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.errors import InputError
@@ -89,8 +89,8 @@ def _start(image: ImageHeader) -> bytes:
 
 def _sources(film: FilmHeader) -> set[str]:
     """Instance UIDs of the images this one was made from."""
-    items = film.item.sequences.get(film_tags.SOURCE_IMAGES, [])
-    return {uid for item in items if (uid := values.uid(item.values.get(film_tags.REFERENCED_INSTANCE)))}
+    items = film.item.sequences.get(tags.SOURCE_IMAGES, [])
+    return {uid for item in items if (uid := values.uid(item.values.get(tags.REFERENCED_INSTANCE)))}
 
 
 def _exposure(film: FilmHeader) -> tuple[object, ...] | None:
@@ -98,18 +98,18 @@ def _exposure(film: FilmHeader) -> tuple[object, ...] | None:
     pixels = film.image.pixels
     moments = (
         film.raw(tags.ACQUISITION_DATE_TIME),
-        _joined(film.raw(film_tags.ACQUISITION_DATE), film.raw(tags.ACQUISITION_TIME)),
-        _joined(film.raw(film_tags.CONTENT_DATE), film.raw(tags.CONTENT_TIME)),
+        _joined(film.raw(tags.ACQUISITION_DATE), film.raw(tags.ACQUISITION_TIME)),
+        _joined(film.raw(tags.CONTENT_DATE), film.raw(tags.CONTENT_TIME)),
     )
     moment = next((values.strip(raw) for raw in moments if raw and values.strip(raw)), None)
     if moment is None:
         return None
-    codes = film.item.sequences.get(film_tags.VIEW_CODES, [])
-    view = codes[0].values.get(film_tags.CODE_VALUE) if codes else None
+    codes = film.item.sequences.get(tags.VIEW_CODES, [])
+    view = codes[0].values.get(tags.CODE_VALUE) if codes else None
     side = film.word(tags.IMAGE_LATERALITY) or film.word(tags.LATERALITY)
     return (
         moment,
-        film.word(film_tags.VIEW_POSITION) or values.keyword(view),
+        film.word(tags.VIEW_POSITION) or values.keyword(view),
         side,
         film.image.series.body_part,
         pixels.rows,

@@ -15,7 +15,7 @@ from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reach
 from calcreport.dicom.film.aperture import aperture_of
 from calcreport.dicom.film.scale import scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
-from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader, tables_of
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
 from calcreport.model.film import FilmImage, FilmScale, FilmView
@@ -39,7 +39,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
 
     Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
-    code = film_tags.OUT_OF_SCOPE.get(film.image.series.modality)
+    code = tags.OUT_OF_SCOPE.get(film.image.series.modality)
     if code:
         raise problem(code)
     header = film.image.series
@@ -118,7 +118,7 @@ def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
     """Sentences on how the film came about."""
     header, notes = film.image.series, []
-    if header.modality not in film_tags.FILM_MODALITIES:
+    if header.modality not in tags.FILM_MODALITIES:
         notes.append("Modality is not that of a radiograph; the storage class is, and decides.")
     if film.is_for_processing:
         notes.append("The image is unprocessed (FOR PROCESSING), not what a radiologist reads.")
@@ -250,12 +250,12 @@ def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
 
 
 def _position(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
-    stated = film.word(film_tags.VIEW_POSITION)
+    stated = film.word(tags.VIEW_POSITION)
     stated = _SPELLINGS.get(stated or "", stated)
-    items = film.item.sequences.get(film_tags.VIEW_CODES, [])
+    items = film.item.sequences.get(tags.VIEW_CODES, [])
     raw = items[0].values if items else {}
-    is_known = values.keyword(raw.get(film_tags.CODE_SCHEME)) in _SCHEMES
-    coded = _VIEW_CODES.get(values.keyword(raw.get(film_tags.CODE_VALUE)) or "") if is_known else None
+    is_known = values.keyword(raw.get(tags.CODE_SCHEME)) in _SCHEMES
+    coded = _VIEW_CODES.get(values.keyword(raw.get(tags.CODE_VALUE)) or "") if is_known else None
     if stated is None or coded is None or stated == coded:
         return stated or coded, ()
     pair = {stated, coded}
@@ -274,15 +274,15 @@ def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
 
 def _orientation(film: FilmHeader) -> tuple[str, str] | None:
     """Patient Orientation where both directions are made of the letters L, R, A, P, H and F (PS3.3 C.7.6.1.1.1)."""
-    words = values.keywords(film.raw(film_tags.PATIENT_ORIENTATION))
+    words = values.keywords(film.raw(tags.PATIENT_ORIENTATION))
     if len(words) != 2 or not all(word and set(word) <= _DIRECTIONS for word in words):
         return None
     return words[0], words[1]
 
 
 def _turned(film: FilmHeader) -> tuple[str, ...]:
-    rotation = values.decimal(film.raw(film_tags.FIELD_ROTATION))
-    is_flipped = (film.word(film_tags.FIELD_FLIP) or "") not in _NO_FLIP
+    rotation = values.decimal(film.raw(tags.FIELD_ROTATION))
+    is_flipped = (film.word(tags.FIELD_FLIP) or "") not in _NO_FLIP
     notes = []
     if rotation:
         notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.model.film import FilmScale, ScaleKind
 
@@ -56,7 +56,7 @@ def scale_of(film: FilmHeader) -> FilmScale:
     """
     notes: list[str] = []
     pixel = _spacing(film, tags.PIXEL_SPACING, "Pixel Spacing", notes)
-    imager = _spacing(film, film_tags.IMAGER_SPACING, "Imager Pixel Spacing", notes)
+    imager = _spacing(film, tags.IMAGER_SPACING, "Imager Pixel Spacing", notes)
     magnification = magnification_of(film, notes)
     calibration = _calibration(film, notes)
     stitched = _stitched(film, _larger(pixel, imager))
@@ -127,9 +127,9 @@ def _at_detector(spacing: Spacing | None, magnification: float | None, notes: li
 def _none(film: FilmHeader, notes: list[str]) -> FilmScale:
     """No scale: pixels only."""
     shown = list(notes)
-    if values.decimals(film.raw(film_tags.SCANNED_SPACING), 2):
+    if values.decimals(film.raw(tags.SCANNED_SPACING), 2):
         shown.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
-    ratio = values.decimals(film.raw(film_tags.ASPECT_RATIO), 2)
+    ratio = values.decimals(film.raw(tags.ASPECT_RATIO), 2)
     if ratio and ratio[0] != ratio[1]:
         shown.append("Pixels are not square (Pixel Aspect Ratio): even lengths in pixels depend on direction.")
     return FilmScale(kind=ScaleKind.NONE, notes=tuple(shown))
@@ -156,7 +156,7 @@ def _spacing(film: FilmHeader, tag: int, name: str, notes: list[str]) -> Spacing
 
 
 def _calibration(film: FilmHeader, notes: list[str]) -> str | None:
-    kind = film.word(film_tags.CALIBRATION_TYPE)
+    kind = film.word(tags.CALIBRATION_TYPE)
     if kind is None or kind in _CALIBRATIONS:
         return kind
     notes.append("Pixel Spacing Calibration Type is not one of the defined terms and is not used.")
@@ -165,9 +165,9 @@ def _calibration(film: FilmHeader, notes: list[str]) -> str | None:
 
 def magnification_of(film: FilmHeader, notes: list[str]) -> float | None:
     """Enlargement at the patient, as stated or from the distances; ``None``, with notes, when it cannot be true."""
-    stated = _positive(film, film_tags.MAGNIFICATION, "Estimated Radiographic Magnification Factor", notes)
-    detector = _positive(film, film_tags.DISTANCE_TO_DETECTOR, "Distance Source to Detector", notes)
-    patient = _positive(film, film_tags.DISTANCE_TO_PATIENT, "Distance Source to Patient", notes)
+    stated = _positive(film, tags.MAGNIFICATION, "Estimated Radiographic Magnification Factor", notes)
+    detector = _positive(film, tags.DISTANCE_TO_DETECTOR, "Distance Source to Detector", notes)
+    patient = _positive(film, tags.DISTANCE_TO_PATIENT, "Distance Source to Patient", notes)
     derived = detector / patient if detector and patient else None
     if stated is not None and not _MAGNIFICATIONS[0] <= stated <= _MAGNIFICATIONS[1]:
         notes.append(f"Estimated Radiographic Magnification Factor {stated:.3g} cannot be true and is not used.")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import is_stored_range, padding_range
-from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import PixelDescription
@@ -74,8 +74,8 @@ def values_of(film: FilmHeader, tables: Item) -> WordValues:
     is_inverted = pixels.photometric == "MONOCHROME1"
     does_rise = bool(possible[-1] > possible[0])
     intensity = (low + high) - output if is_inverted else output
-    has_table = bool(film.item.sequences.get(film_tags.MODALITY_LUT))
-    relationship = film.word(film_tags.INTENSITY_RELATIONSHIP)
+    has_table = bool(film.item.sequences.get(tags.MODALITY_LUT))
+    relationship = film.word(tags.INTENSITY_RELATIONSHIP)
     conflicts = _polarity_notes(film, does_rise=does_rise != is_inverted)
     notes += conflicts
     if relationship == "LIN":
@@ -116,9 +116,9 @@ def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.floa
     """Give Modality LUT or rescale as a function, and notes."""
     pixels = film.image.pixels
     slope_raw, intercept_raw = (values.strip(film.raw(tag) or b"") for tag in (tags.SLOPE, tags.INTERCEPT))
-    if film.item.sequences.get(film_tags.MODALITY_LUT):
+    if film.item.sequences.get(tags.MODALITY_LUT):
         table = table_of(
-            tables.sequences.get(film_tags.MODALITY_LUT, []),
+            tables.sequences.get(tags.MODALITY_LUT, []),
             is_signed=pixels.representation == 1,
             is_big_endian=pixels.is_big_endian,
         )
@@ -144,11 +144,11 @@ def _is_monotonic(outputs: NDArray[np.float64]) -> bool:
 def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:
     """Notes on contradictions about which end is dense; `does_rise`: stored values rise with attenuation."""
     pixels, notes = film.image.pixels, []
-    shape = film.word(film_tags.PRESENTATION_SHAPE)
+    shape = film.word(tags.PRESENTATION_SHAPE)
     usual = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}[pixels.photometric or "MONOCHROME2"]
     if shape in {"INVERSE", "IDENTITY"} and shape != usual:
         notes.append(f"Presentation LUT Shape {_CONTRADICTS}")
-    sign = values.unsigned_16(film.raw(film_tags.INTENSITY_SIGN), is_big_endian=pixels.is_big_endian)
+    sign = values.unsigned_16(film.raw(tags.INTENSITY_SIGN), is_big_endian=pixels.is_big_endian)
     if sign is None or sign not in _SIGNS or (_SIGNS[sign] < 0) == does_rise:
         return notes
     if film.is_for_processing:
@@ -196,8 +196,8 @@ def table_of(items: list[Item], *, is_signed: bool, is_big_endian: bool) -> Look
 
     The descriptor's second value is two's complement where inputs may be negative (`is_signed`).
     """
-    descriptor = items[0].values.get(film_tags.LUT_DESCRIPTOR, b"") if items else b""
-    data = items[0].values.get(film_tags.LUT_DATA, b"") if items else b""
+    descriptor = items[0].values.get(tags.LUT_DESCRIPTOR, b"") if items else b""
+    data = items[0].values.get(tags.LUT_DATA, b"") if items else b""
     if len(descriptor) != _DESCRIPTOR_BYTES:
         return None
     order = ">" if is_big_endian else "<"
@@ -243,10 +243,10 @@ def picture_of_words(
 def _by_table(
     film: FilmHeader, tables: Item, meaning: WordValues
 ) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    if not film.item.sequences.get(film_tags.VOI_LUT):
+    if not film.item.sequences.get(tags.VOI_LUT):
         return None, ()
     table = table_of(
-        tables.sequences.get(film_tags.VOI_LUT, []),
+        tables.sequences.get(tags.VOI_LUT, []),
         is_signed=meaning.is_output_signed,
         is_big_endian=film.image.pixels.is_big_endian,
     )
@@ -257,11 +257,11 @@ def _by_table(
 
 def _by_window(film: FilmHeader, meaning: WordValues) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
     """First window; LINEAR unless VOI LUT Function says otherwise (C.11.2.1.2, C.11.2.1.3)."""
-    raw = [film.raw(tag) for tag in (film_tags.WINDOW_CENTRE, film_tags.WINDOW_WIDTH)]
+    raw = [film.raw(tag) for tag in (tags.WINDOW_CENTRE, tags.WINDOW_WIDTH)]
     if not any(values.strip(value or b"") for value in raw):
         return None, ()
     centre, width = (values.decimal((value or b"").split(b"\\")[0]) for value in raw)
-    function = film.word(film_tags.VOI_FUNCTION) or "LINEAR"
+    function = film.word(tags.VOI_FUNCTION) or "LINEAR"
     narrowest = 1.0 if function == "LINEAR" else 0.0
     if centre is None or width is None or width < narrowest or width <= 0:
         return None, ("The window is malformed and was not used for the picture.",)

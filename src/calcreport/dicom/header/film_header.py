@@ -5,22 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from calcreport.dicom.header import film_tags, tags, values
-from calcreport.dicom.header.elements import Item
+from calcreport.dicom.header import tags, values
+from calcreport.dicom.header.elements import Item, Selection
 from calcreport.dicom.header.image_header import ImageHeader
-from calcreport.dicom.header.parsing import Selection, walk_again
+from calcreport.dicom.header.parsing import walk_again
 
-_LONGEST_VALUE: Final = 16_384
-"""Bytes kept of one value: a polygon of a thousand vertices; tables are read when the film is."""
-_LONGEST_TABLE: Final = 131_072
-"""Bytes of the largest lookup table there can be: 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)."""
-# Attributes read with the header.
-_SELECTION: Final = Selection(wanted=film_tags.WANTED, nested=film_tags.NESTED, longest=_LONGEST_VALUE)
+# Read with the header; a polygon of a thousand vertices has 16 384 bytes.
+_SELECTION: Final = Selection(wanted=tags.FILM_WANTED, nested=tags.FILM_NESTED, longest=16_384)
 _TABLES: Final = Selection(
-    wanted=frozenset((film_tags.LUT_DESCRIPTOR, film_tags.LUT_DATA)),
-    nested=frozenset((film_tags.MODALITY_LUT, film_tags.VOI_LUT)),
-    longest=_LONGEST_TABLE,
-)  # lookup tables, read with the film
+    wanted=frozenset((tags.LUT_DESCRIPTOR, tags.LUT_DATA)),
+    nested=frozenset((tags.MODALITY_LUT, tags.VOI_LUT)),
+    longest=131_072,
+)  # read with the film; a lookup table has at most 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,11 +24,8 @@ class FilmHeader:
     """One radiograph that may be read."""
 
     image: ImageHeader = field(repr=False)
-    """File it lies in: identity, series, pixel description."""
-    item: Item = field(repr=False)
-    """Raw attributes of `film_tags.WANTED`."""
-    notes: tuple[str, ...] = ()
-    """What was found while sorting; no patient data."""
+    item: Item = field(repr=False)  # raw attributes of `tags.FILM_WANTED`
+    notes: tuple[str, ...] = ()  # what was found while sorting; no patient data
 
     def raw(self, tag: int) -> bytes | None:
         """Value of an attribute of the data set as it stands in the file, or ``None``."""
@@ -50,8 +43,8 @@ class FilmHeader:
     @property
     def is_for_processing(self) -> bool:
         """Whether it is the detector's unprocessed image, by its storage class or by its Presentation Intent Type."""
-        is_class = self.image.series.sop_class_uid == film_tags.DX_FOR_PROCESSING
-        return is_class or self.word(film_tags.PRESENTATION_INTENT) == "FOR PROCESSING"
+        is_class = self.image.series.sop_class_uid == tags.DX_FOR_PROCESSING
+        return is_class or self.word(tags.PRESENTATION_INTENT) == "FOR PROCESSING"
 
 
 def film_of(image: ImageHeader) -> FilmHeader:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from calcreport.dicom.codes import problem
 from calcreport.dicom.header import tags, values
-from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Walker, looks_explicit
+from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Selection, Walker, looks_explicit
 from calcreport.dicom.header.image_header import (
     NO_UID,
     ImageHeader,
@@ -20,13 +21,11 @@ from calcreport.dicom.header.image_header import (
 )
 from calcreport.dicom.source import ByteSource, DeflatedSource
 
-HEAD_BYTES: Final = 16_384
-"""Read first: holds the header of most CT files; more is read when it does not."""
-_LARGEST_HEADER: Final = 268_435_456
-"""Largest header walked, bytes: an enhanced CT of 4000 frames has some 10 MB."""
+HEAD_BYTES: Final = 16_384  # read first: holds the header of most CT files; more is read when it does not
+_LARGEST_HEADER: Final = 268_435_456  # walked, bytes: an enhanced CT of 4000 frames has some 10 MB
 _META_GROUP: Final = b"\x02\x00"  # group 0002, little-endian
 _PREAMBLE: Final = 128  # bytes
-_META_WANTED: Final = frozenset((0x00020002, 0x00020010))  # SOP class, transfer syntax
+_STORAGE_CLASS: Final = 0x00020002  # Media Storage SOP Class UID
 _TRANSFER_SYNTAX: Final = 0x00020010  # Transfer Syntax UID
 _PHASES: Final = (
     ("temporal position", 0x00200100),
@@ -43,19 +42,24 @@ _PHASES: Final = (
     ("acquisition time", tags.ACQUISITION_DATE_TIME),
     ("content time", tags.CONTENT_TIME),
 )  # attributes that tell phases at one position apart
-# Fields of patient and study.
-_PATIENT: Final = {
-    "identity": 0x00100020,
-    "name": 0x00100010,
-    "birth": 0x00100030,
-    "sex": 0x00100040,
-    "age": 0x00101010,
-    "study_date": 0x00080020,
-    "study_description": 0x00081030,
-    "accession": 0x00080050,
-    "issuer": 0x00100021,
-    "charset": tags.CHARSET,
+# Attributes of patient and study, by the fields that are their text or identifier, or by another word.
+_PATIENT_TEXTS: Final[dict[str, tuple[int, Callable[[bytes | None, bytes | None], str | None]]]] = {
+    "patient_id": (0x00100020, values.identifier),
+    "name": (0x00100010, values.person_name),
+    "study_description": (0x00081030, values.text),
+    "accession_number": (0x00080050, values.identifier),
+    "patient_id_issuer": (0x00100021, values.identifier),
+    "name_note": (0x00100010, values.name_note),
 }
+_BIRTH, _SEX, _AGE, _STUDY_DATE = 0x00100030, 0x00100040, 0x00101010, 0x00080020  # tags
+_PATIENT: Final = (
+    *dict.fromkeys(tag for tag, _ in _PATIENT_TEXTS.values()),
+    _BIRTH,
+    _SEX,
+    _AGE,
+    _STUDY_DATE,
+    tags.CHARSET,
+)
 _SERIES_TEXTS: Final = {
     "description": 0x0008103E,
     "protocol": 0x00181030,
@@ -69,8 +73,7 @@ _SERIES_WORDS: Final = {
     "acquisition_type": tags.ACQUISITION_TYPE,
     "volume_technique": 0x00089207,
 }  # coded words of a series
-_AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)
-"""Volume, start time and total dose of the contrast medium."""
+_AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)  # volume, start time and total dose of contrast medium
 _SERIES: Final = (
     *_SERIES_TEXTS.values(), *_SERIES_WORDS.values(), *_AMOUNTS, tags.MODALITY, tags.SOP_CLASS, tags.SERIES_NUMBER,
     tags.LATERALITY, tags.IMAGE_LATERALITY, tags.KVP, tags.CONTRAST_AGENT, tags.CONTRAST_ROUTE,
@@ -89,19 +92,13 @@ _PIXEL_NUMBERS: Final = {
     "padding_limit": 0x00280121,
 }  # fields of the pixel description
 # Every attribute read of a CT image.
-_WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT.values(), _SERIES, _PIXEL_NUMBERS.values())
+_WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT, _SERIES, _PIXEL_NUMBERS.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What is kept of a data set: attributes, sequences, and how many bytes of one value."""
-
-    wanted: frozenset[int] = _WANTED
-    nested: frozenset[int] = tags.NESTED
-    longest: int = 1024
-
-
-_CT_SELECTION: Final = Selection()  # what is kept of a CT image
+# What is kept of a CT image and of file meta information.
+_CT_SELECTION: Final = Selection(wanted=_WANTED, nested=tags.NESTED)
+_META_SELECTION: Final = Selection(wanted=frozenset((_STORAGE_CLASS, _TRANSFER_SYNTAX)))
+_EXPLICIT: Final = Encoding(is_explicit=True)  # of file meta information and deflated data sets
 
 
 def read_header(
@@ -119,11 +116,12 @@ def read_header(
     syntax, offset, storage_class = _meta(head, source.size)
     if storage_class == tags.DICOMDIR:
         raise problem("file.dicomdir")
+    encoding = _encoding(head, offset, syntax)
     if syntax == tags.DEFLATED:
-        source = DeflatedSource(source, offset, inflate_limit)
-        item, place, encoding = _inflated(source, _CT_SELECTION)
+        source, encoding = DeflatedSource(source, offset, inflate_limit), _EXPLICIT
+        item, place = _data_set(source, source.head(HEAD_BYTES), 0, encoding, _CT_SELECTION)
     else:
-        item, place, encoding = _data_set(source, head, offset, syntax, _CT_SELECTION)
+        item, place = _data_set(source, head, offset, encoding, _CT_SELECTION)
     if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
         item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
     image = _image(source, item, place, syntax or (tags.EXPLICIT if encoding.is_explicit else tags.IMPLICIT), encoding)
@@ -137,12 +135,11 @@ def read_header(
 
 def walk_again(image: ImageHeader, kept: Selection) -> Item:
     """Other attributes of a file whose header was read; errors as for `read_header`."""
-    source = image.source
-    if isinstance(source, DeflatedSource):
-        return _inflated(source, kept)[0]
-    head = source.read(0, min(source.size, HEAD_BYTES))
-    syntax, offset, _storage_class = _meta(head, source.size)
-    return _data_set(source, head, offset, syntax, kept)[0]
+    head = image.source.head(HEAD_BYTES)
+    if isinstance(image.source, DeflatedSource):
+        return _data_set(image.source, head, 0, _EXPLICIT, kept)[0]
+    syntax, offset, _storage_class = _meta(head, image.source.size)
+    return _data_set(image.source, head, offset, _encoding(head, offset, syntax), kept)[0]
 
 
 def meta_end(head: bytes) -> int:
@@ -150,7 +147,7 @@ def meta_end(head: bytes) -> int:
 
     Raises `NotDicomError` ``file.not_dicom`` or ``file.damaged``.
     """
-    if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+    if _has_preamble(head):
         offset = _PREAMBLE + 4
     elif head[:2] == _META_GROUP or (head[:2] == b"\x08\x00" and head[3:4] == b"\0"):
         offset = 0
@@ -166,6 +163,10 @@ def meta_end(head: bytes) -> int:
     return end
 
 
+def _has_preamble(head: bytes) -> bool:
+    return head[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+
+
 def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
     """Transfer syntax (``None`` when not stated), offset of the data set, media storage class."""
     end = meta_end(head)
@@ -173,57 +174,34 @@ def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
         return None, 0, None
     if end > len(head):
         raise problem("file.truncated" if end > size else "file.damaged")
-    walker = Walker(head[:end], size=end, encoding=Encoding(is_explicit=True), wanted=_META_WANTED, nested=frozenset())
-    item = walker.walk(_PREAMBLE + 4 if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0)
-    return (
-        values.uid(item.values.get(_TRANSFER_SYNTAX)),
-        end,
-        values.uid(item.values.get(0x00020002)),
-    )
+    walker = Walker(head[:end], size=end, encoding=_EXPLICIT, kept=_META_SELECTION)
+    raw = walker.walk(_PREAMBLE + 4 if _has_preamble(head) else 0).values
+    return values.uid(raw.get(_TRANSFER_SYNTAX)), end, values.uid(raw.get(_STORAGE_CLASS))
+
+
+def _encoding(head: bytes, offset: int, syntax: str | None) -> Encoding:
+    return Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=syntax == tags.BIG_ENDIAN)
 
 
 def _data_set(
-    source: ByteSource, head: bytes, offset: int, syntax: str | None, kept: Selection
-) -> tuple[Item, PixelPlace | None, Encoding]:
-    is_big = syntax == tags.BIG_ENDIAN
-    encoding = Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=is_big)
-    while True:
-        walker = _walker(head, source.size, encoding, kept)
-        try:
-            item = walker.walk(offset)
-        except MoreNeeded as more:
-            head = _longer(source, head, more.size)
-        else:
-            return item, walker.pixels, encoding
+    source: ByteSource, head: bytes, offset: int, encoding: Encoding, kept: Selection
+) -> tuple[Item, PixelPlace | None]:
+    """What is kept of a data set that begins at `offset`, and the place of its pixels.
 
-
-def _longer(source: ByteSource, head: bytes, needed: int) -> bytes:
-    """Head that holds at least `needed` bytes, doubled so that a long header costs few reads."""
-    if needed > _LARGEST_HEADER:
-        raise problem("file.damaged", "the header is too large")
-    length = min(source.size, max(needed + HEAD_BYTES, 2 * len(head)))
-    return head + source.read(len(head), length - len(head))
-
-
-def _walker(head: bytes, size: int, encoding: Encoding, kept: Selection) -> Walker:
-    return Walker(head, size=size, encoding=encoding, wanted=kept.wanted, nested=kept.nested, longest=kept.longest)
-
-
-def _inflated(source: DeflatedSource, kept: Selection) -> tuple[Item, PixelPlace | None, Encoding]:
+    `head` is the first `HEAD_BYTES`; a longer one, doubled so that a long header costs few reads, is read when needed.
+    """
     length = HEAD_BYTES
     while True:
-        head = source.head(length)
-        is_complete = len(head) < length
-        size = len(head) if is_complete else source.size
-        walker = _walker(head, size, Encoding(is_explicit=True), kept)
+        # Only its end tells how long a deflated data set is.
+        is_complete = isinstance(source, DeflatedSource) and len(head) < length
+        walker = Walker(head, size=len(head) if is_complete else source.size, encoding=encoding, kept=kept)
         try:
-            item = walker.walk(0)
+            return walker.walk(offset), walker.pixels
         except MoreNeeded as more:
             if more.size > _LARGEST_HEADER:
                 raise problem("file.damaged", "the header is too large") from None
-            length = max(2 * length, more.size)
-        else:
-            return item, walker.pixels, Encoding(is_explicit=True)
+            length = min(source.size, max(more.size + HEAD_BYTES, 2 * len(head)))
+            head = source.head(length)
 
 
 def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding) -> ImageHeader:
@@ -240,7 +218,7 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         instance_uid=instance,
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
-        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT.values())),
+        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT)),
         series=_series(tuple(raw.get(tag) for tag in _SERIES), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
@@ -257,20 +235,15 @@ def _uid(raw: bytes | None) -> str:
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
     of = dict(zip(_PATIENT, raw, strict=True))
-    name, charset, study_date = of["name"], of["charset"], values.day(of["study_date"])
-    at_study = values.age_at_study(of["age"], values.day(of["birth"]), study_date)
+    study_date = values.day(of[_STUDY_DATE])
+    at_study = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
     return PatientHeader(
-        patient_id=values.identifier(of["identity"], charset),
-        name=values.person_name(name, charset),
+        **{name: convert(of[tag], of[tags.CHARSET]) for name, (tag, convert) in _PATIENT_TEXTS.items()},
         birth_date=at_study.birth_date,
-        sex=values.sex(of["sex"]),
+        sex=values.sex(of[_SEX]),
         age_years=at_study.years,
         age_note=at_study.note,
         study_date=study_date,
-        study_description=values.text(of["study_description"], charset),
-        accession_number=values.identifier(of["accession"], charset),
-        patient_id_issuer=values.identifier(of["issuer"], charset),
-        name_note=values.name_note(name, charset),
     )
 
 
@@ -365,8 +338,8 @@ def plane_of(image: ImageHeader, item: Item, *, frame: int | None = None) -> Pla
     )
 
 
+# Attributes taken from the data set itself where no functional group states them.
 _FROM_DATA_SET: Final = (tags.IMAGE_TYPE, tags.VOLUMETRIC, tags.ACQUISITION_DATE_TIME, tags.KERNEL)
-"""Attributes taken from the data set itself where no functional group states them."""
 
 
 def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
@@ -387,22 +360,15 @@ def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
     common: dict[int, bytes] = {tag: item.values[tag] for tag in _FROM_DATA_SET if tag in item.values}
     for group in shared:
         common |= _flattened(group)
-    if per_frame:
-        image = _with_frame_attributes(image, common | _flattened(per_frame[0]))
+    if per_frame:  # attributes of the series that only the functional groups state
+        raw, series = common | _flattened(per_frame[0]), image.series
+        kvp = values.decimal(raw.get(tags.KVP)) if series.kvp is None else series.kvp
+        kind = series.acquisition_type or values.keyword(raw.get(tags.ACQUISITION_TYPE))
+        image = replace(image, series=replace(series, kvp=kvp, acquisition_type=kind))
     return tuple(
         plane_of(image, Item(values=common | _flattened(group)), frame=number)
         for number, group in enumerate(per_frame, start=1)
     )
-
-
-def _with_frame_attributes(image: ImageHeader, raw: dict[int, bytes]) -> ImageHeader:
-    """Image whose series attributes include those that only the functional groups state."""
-    series = replace(
-        image.series,
-        kvp=image.series.kvp if image.series.kvp is not None else values.decimal(raw.get(tags.KVP)),
-        acquisition_type=image.series.acquisition_type or values.keyword(raw.get(tags.ACQUISITION_TYPE)),
-    )
-    return replace(image, series=series)
 
 
 def _flattened(group: Item) -> dict[int, bytes]:
