@@ -50,8 +50,7 @@ class PixelPlace:
 
     offset: int
     length: int
-    is_words: bool = False
-    """Whether they are written as 16-bit words (OW): those of 8-bit pixels are swapped in big endian files."""
+    is_words: bool = False  # written as 16-bit words (OW): those of 8-bit pixels are swapped in big endian files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
