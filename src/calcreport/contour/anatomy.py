@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
-from calcreport.contour.grid import LabelVolume, lay_labels
+from calcreport.contour.grid import LabelVolume, lay_labels, refuse
 from calcreport.contour.read import open_mask
-from calcreport.contour.stream import Checked, decode, refuse
+from calcreport.contour.stream import Checked, decode
 from calcreport.errors import InputError, UsageError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -32,16 +32,14 @@ from calcreport.processes import child
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
-BONE_HU: Final = 100
-"""Denser than muscle, fat and marrow; cortex and most cancellous bone are denser still."""
+BONE_HU: Final = 100  # denser than muscle, fat and marrow; cortex and most cancellous bone are denser still
 
 LEAST_FIT: Final = 0.5
 """Least share of the voxels labelled as bone that is denser than that: 0.75 in an example of TotalSegmentator, 0.45
 with its masks moved by 12 mm or mirrored. Where hardly any bone is labelled, of solid structures that is not air."""
 
 _AIR_HU: Final = -300  # below any tissue
-_FEW_VOXELS: Final = 200
-"""Fewer voxels of bone than this say nothing about the fit."""
+_FEW_VOXELS: Final = 200  # fewer voxels of bone than this say nothing about the fit
 
 # Solid kinds hold no air; masks have 8 bits; a file is named as its structure.
 _SOLID: Final = frozenset(StructureKind) - {StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY}
@@ -128,7 +126,7 @@ def _read_labels(
     stream: IO[bytes], checked: Checked | None, volume: CtVolume, limits: ReadingSettings
 ) -> tuple[LabelVolume, Mapping[int, tuple[str, ...]]]:
     if checked is None:
-        from calcreport.contour.dicom_file import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
+        from calcreport.contour.segmentation import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
         return read_segments(stream, volume, limits.max_volume_voxels)
     in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
@@ -231,8 +229,10 @@ def label_anatomy(volume: CtVolume, *, seconds: float, limits: ReadingSettings |
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (subprocess.SubprocessError, OSError) as error:
-            msg = f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy"
-            raise InputError(msg, code="anatomy.run_failed") from error
+            refuse(
+                "anatomy.run_failed",
+                f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy",
+            )
         if not made.is_file():
             refuse("anatomy.run_failed", "TotalSegmentator wrote no labels; try it by itself, or leave out --anatomy")
         return read_anatomy(made, volume, limits=limits)

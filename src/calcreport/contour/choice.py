@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Final
 
-from calcreport.errors import InputError
+from calcreport.contour.grid import refuse
 
-MAX_LESIONS: Final = 50
-"""More contours than this in one file is an organ atlas, not the lesions of one patient."""
+MAX_LESIONS: Final = 50  # more contours than this in one file is an organ atlas, not the lesions of one patient
 
 # Names of a contoured lesion, and of what else is contoured.
 _LESION_NAME: Final = re.compile(r"(?:^|[^a-z])(gtv|tumou?r|mass(?!et)|lesion|neoplasm|sarcoma)")
@@ -77,14 +76,13 @@ def choose(candidates: Sequence[Candidate], *, wanted: str | None, is_drawn_for_
     are not repeated in messages: they may hold patient data.
     """
     if not candidates:
-        msg = "the lesion mask holds no contour; draw the lesion and export it again"
-        raise InputError(msg, code="mask.empty")
+        refuse("mask.empty", "the lesion mask holds no contour; draw the lesion and export it again")
     keys = _named(candidates, wanted) if wanted is not None else _guessed(candidates, is_drawn_for_lesions)
     if len(keys) > MAX_LESIONS:
-        msg = (
-            f"the lesion mask holds {len(keys)} structures, more than {MAX_LESIONS}; name the lesion with --lesion-roi"
+        refuse(
+            "mask.too_many",
+            f"the lesion mask holds {len(keys)} structures, more than {MAX_LESIONS}; name the lesion with --lesion-roi",
         )
-        raise InputError(msg, code="mask.too_many")
     return keys
 
 
@@ -93,11 +91,11 @@ def _named(candidates: Sequence[Candidate], wanted: str) -> tuple[int, ...]:
     keys = tuple(c.key for c in candidates if c.name.strip().casefold() == text)
     keys = keys or tuple(c.key for c in candidates if str(c.key) == text)
     if not keys:
-        msg = (
+        refuse(
+            "mask.unknown_structure",
             f"none of the {len(candidates)} structures in the lesion mask has the name or number given with "
-            "--lesion-roi; use the name shown by the program that drew it"
+            "--lesion-roi; use the name shown by the program that drew it",
         )
-        raise InputError(msg, code="mask.unknown_structure")
     return keys
 
 
@@ -108,8 +106,8 @@ def _guessed(candidates: Sequence[Candidate], is_drawn_for_lesions: bool) -> tup
         return lesions
     if len(unknown) == len(candidates) and (len(candidates) == 1 or is_drawn_for_lesions):
         return unknown
-    msg = (
+    return refuse(
+        "mask.which_structure",
         f"the lesion mask holds {len(candidates)} structure(s) and does not say which is the lesion; "
-        "name it with --lesion-roi, or call it GTV, tumor, mass or lesion (a CTV or PTV holds a margin)"
+        "name it with --lesion-roi, or call it GTV, tumor, mass or lesion (a CTV or PTV holds a margin)",
     )
-    raise InputError(msg, code="mask.which_structure")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import NoReturn, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +16,28 @@ from calcreport.model.drawn import BRIDGED_STEPS, DrawnOutline, drawn_every, out
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.lesion import VoxelMask
 
+# Voxels own their lower border; this much rounding error must not move a centre that lies exactly on one.
 _TIE = 1e-6
-"""Voxels own their lower border; this much rounding error must not move a centre that lies exactly on one."""
-
+# A mask voxel whose centre lies further than this outside the outermost CT centre, in voxels, is not imaged.
 _BEYOND = 0.51
-"""A mask voxel whose centre lies further than this outside the outermost CT centre, in voxels, is not imaged."""
+
+
+Voxel = TypeVar("Voxel", np.bool_, np.uint8)  # of a mask, of labels
+
+
+def refuse(code: str, message: str) -> NoReturn:
+    """Raise `InputError`."""
+    raise InputError(message, code=code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MaskGrid:
     """One lesion on the grid it was drawn on."""
 
-    key: int
-    """Number of the label, segment or structure in its file."""
-    name: str
-    """Name as received; hostile text until escaped."""
-    voxels: NDArray[np.bool_]
-    """Shape ``(n0, n1, n2)``; true inside."""
-    affine: NDArray[np.float64]
-    """Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm."""
+    key: int  # number of the label, segment or structure in its file
+    name: str  # as received; hostile text until escaped
+    voxels: NDArray[np.bool_]  # shape ``(n0, n1, n2)``; true inside
+    affine: NDArray[np.float64]  # shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,13 +46,10 @@ class PlacedMask:
 
     key: int
     name: str
-    mask: VoxelMask | None
-    """Voxels whose centre lies inside, cut out without margin; ``None`` when there is none."""
-    is_beyond: bool
-    """Whether some of the drawn contour lies outside the CT volume."""
+    mask: VoxelMask | None  # voxels whose centre lies inside, cut out without margin; ``None`` when there is none
+    is_beyond: bool  # whether some of the drawn contour lies outside the CT volume
     notes: tuple[str, ...] = ()
-    outline: DrawnOutline | None = None
-    """Surface on the grid of the drawing; ``None`` where nothing was drawn."""
+    outline: DrawnOutline | None = None  # surface on the grid of the drawing; ``None`` where nothing was drawn
 
 
 def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
@@ -62,10 +62,8 @@ def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
 class LabelVolume:
     """Several lesions in one array of labels."""
 
-    codes: NDArray[np.uint16]
-    """Shape ``(n0, n1, n2)``; 0 for background."""
-    affine: NDArray[np.float64]
-    """Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm."""
+    codes: NDArray[np.uint16]  # shape ``(n0, n1, n2)``; 0 for background
+    affine: NDArray[np.float64]  # shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm
 
 
 def place_labels(
@@ -82,8 +80,7 @@ def place_labels(
     boxes = {code: box for code, box in enumerate(found, start=1) if box is not None}
     placed = []
     for code, name in choose(boxes).items():
-        affine = labels.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ np.array([piece.start for piece in boxes[code]], dtype=np.float64)
+        affine = _moved(labels.affine, boxes[code])
         grid = MaskGrid(key=code, name=name, voxels=labels.codes[boxes[code]] == code, affine=affine)
         placed.append(place_grid(grid, geometry))
     return tuple(placed)
@@ -95,12 +92,10 @@ def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
     A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
     nearest neighbour on others.
     """
-    box = _bounding_box(grid.voxels)
-    if box is None:
+    cut = _cut(grid.voxels, grid.affine)
+    if cut is None:
         return PlacedMask(key=grid.key, name=grid.name, mask=None, is_beyond=False)
-    voxels, first = grid.voxels[box], np.array([piece.start for piece in box], dtype=np.float64)
-    to_lps_mm = grid.affine.copy()
-    to_lps_mm[:3, 3] += to_lps_mm[:3, :3] @ first
+    voxels, to_lps_mm = cut
     to_ct = np.linalg.inv(geometry.affine) @ to_lps_mm
     solid, filled = _without_skips(voxels, np.linalg.norm(to_lps_mm[:3, :3], axis=0))
     placed = _resample(solid.view(np.uint8), to_ct, geometry.shape)
@@ -153,16 +148,30 @@ def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     steps_mm = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     is_possible = bool(np.all((steps_mm > 0.01) & (steps_mm < 100.0))) and float(np.abs(affine).max()) < 1e6
     if not is_possible or abs(float(np.linalg.det(affine[:3, :3] / steps_mm))) < 0.1:
-        msg = "the lesion mask has impossible voxel spacing or axes; export it again with its geometry"
-        raise InputError(msg, code="mask.geometry")
+        refuse(
+            "mask.geometry", "the lesion mask has impossible voxel spacing or axes; export it again with its geometry"
+        )
     return affine
 
 
-def _bounding_box(voxels: NDArray[np.bool_] | NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
+def _bounding_box(voxels: NDArray[np.bool_ | np.uint8]) -> tuple[slice, slice, slice] | None:
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, not needed without a mask
 
     found = ndimage.find_objects((voxels != 0).view(np.uint8)) if voxels.size else []
     return cast("tuple[slice, slice, slice]", found[0]) if found else None
+
+
+def _cut(voxels: NDArray[Voxel], affine: NDArray[np.float64]) -> tuple[NDArray[Voxel], NDArray[np.float64]] | None:
+    """Mask or labels without empty margin, and their affine; ``None`` without any."""
+    box = _bounding_box(voxels)
+    return None if box is None else (voxels[box], _moved(affine, box))
+
+
+def _moved(affine: NDArray[np.float64], box: tuple[slice, slice, slice]) -> NDArray[np.float64]:
+    """Affine of a part of a grid."""
+    first = affine.copy()
+    first[:3, 3] += affine[:3, :3] @ np.array([piece.start for piece in box], dtype=np.float64)
+    return first
 
 
 def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
@@ -179,12 +188,8 @@ def lay_labels(
     `affine`, shape ``(4, 4)``, leads from the voxel-centre index of `codes` to LPS mm. Returns a box of CT voxels and
     the index of its first one; ``None`` when no label lies in the volume.
     """
-    box = _bounding_box(codes)
-    if box is None:
-        return None
-    to_ct = np.linalg.inv(geometry.affine) @ affine
-    to_ct[:3, 3] += to_ct[:3, :3] @ np.array([piece.start for piece in box], dtype=np.float64)
-    return _resample(codes[box], to_ct, geometry.shape)
+    cut = _cut(codes, affine)
+    return None if cut is None else _resample(cut[0], np.linalg.inv(geometry.affine) @ cut[1], geometry.shape)
 
 
 def _resample(

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from calcreport.model.drawn import BRIDGED_STEPS, tapered, tip_height
 
-ON_SLICE: Final = 0.05
-"""A contour plane this close to a slice, in slices, was drawn on it."""
+ON_SLICE: Final = 0.05  # a contour plane this close to a slice, in slices, was drawn on it
 
-CONTIGUOUS: Final = 1.05
-"""Planes at most this many slices apart leave no slice without a contour of its own."""
+CONTIGUOUS: Final = 1.05  # planes at most this many slices apart leave no slice without a contour of its own
 
 MAX_BRIDGED_MM: Final = 10.0
 """A wider break in otherwise denser contours separates two parts of the lesion and is left open."""
@@ -28,26 +26,19 @@ _MAX_CROSSINGS: Final = 2_000_000  # crossings worked on at a time: bounds memor
 class Plane:
     """Everything drawn in one plane."""
 
-    position: float
-    """Fractional slice index of the plane."""
-    polygons: tuple[NDArray[np.float64], ...]
-    """Each of shape ``(n, 2)``: fractional (row, column), closed implicitly."""
-    is_xor: bool = False
-    """Whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)."""
+    position: float  # fractional slice index of the plane
+    polygons: tuple[NDArray[np.float64], ...]  # each of shape ``(n, 2)``: fractional (row, column), closed implicitly
+    is_xor: bool = False  # whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilledStack:
     """Result of `fill_stack`."""
 
-    voxels: NDArray[np.bool_]
-    """Shape ``(slices, rows, columns)`` of the cut-out."""
-    offset: tuple[int, int, int]
-    """Index of its first voxel in the volume."""
-    interpolated_slices: int
-    """Slices without a contour of their own that were filled between two contours."""
-    open_breaks: int
-    """Breaks too wide to fill."""
+    voxels: NDArray[np.bool_]  # shape ``(slices, rows, columns)`` of the cut-out
+    offset: tuple[int, int, int]  # index of its first voxel in the volume
+    interpolated_slices: int  # slices without a contour of their own that were filled between two contours
+    open_breaks: int  # breaks too wide to fill
 
 
 def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:

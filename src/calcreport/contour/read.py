@@ -17,11 +17,9 @@ from typing import IO, Final
 import numpy as np
 
 from calcreport.contour.choice import Candidate, choose, kind_of
-from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
-from calcreport.contour.nifti import check_nifti, is_nifti
+from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels, refuse
+from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
 from calcreport.contour.stream import GZIP_MAGIC, Checked, decode, read_up_to, unpacked
-from calcreport.contour.text_headers import check_metaimage, check_nrrd, is_metaimage, is_nrrd
-from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
@@ -49,7 +47,7 @@ def read_lesion_masks(
         if checked is not None:
             placed = _place_labels(decode(checked, limits), checked.names, volume, roi)
         else:
-            from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+            from calcreport.contour.segmentation import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
             placed = place_dicom(stream, volume, roi, limits.max_volume_voxels)
     return _contours(placed, volume)
@@ -75,10 +73,10 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
             stream.seek(0)
         checked = _label_map(stream, start, beside)
         if checked is None and not _is_dicom(start):
-            msg = (
-                "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
+            refuse(
+                "mask.unknown_format",
+                "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these",
             )
-            raise InputError(msg, code="mask.unknown_format")
         yield stream, checked
 
 
@@ -87,19 +85,20 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file"
-            raise InputError(msg, code="mask.not_readable")
+            refuse(
+                "mask.not_readable",
+                "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file",
+            )
         if status.st_size > max_bytes:
-            msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
-            raise InputError(msg, code="mask.too_large")
+            refuse(
+                "mask.too_large", "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
+            )
         with path.open("rb") as stream:
             yield stream
-    except (MemoryError, OverflowError) as error:
-        msg = "the lesion mask needs more memory than there is; export only the lesion"
-        raise InputError(msg, code="mask.too_large") from error
-    except OSError as error:
-        msg = "the lesion mask cannot be opened or read; check the path and its permissions"
-        raise InputError(msg, code="mask.not_readable") from error
+    except (MemoryError, OverflowError):
+        refuse("mask.too_large", "the lesion mask needs more memory than there is; export only the lesion")
+    except OSError:
+        refuse("mask.not_readable", "the lesion mask cannot be opened or read; check the path and its permissions")
 
 
 def _label_map(stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]) -> Checked | None:
@@ -136,14 +135,16 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
     inside = [(mask, lesion) for lesion in placed if (mask := lesion.mask) is not None]
     lost = sum(lesion.is_beyond for lesion in placed if lesion.mask is None)
     if not inside and lost:
-        msg = (
+        refuse(
+            "mask.outside_volume",
             "the lesion mask lies outside this CT series: another patient, another series or another frame of "
-            "reference? export the contour drawn on this series"
+            "reference? export the contour drawn on this series",
         )
-        raise InputError(msg, code="mask.outside_volume")
     if not inside:
-        msg = "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again"
-        raise InputError(msg, code="mask.empty")
+        refuse(
+            "mask.empty",
+            "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again",
+        )
     _refuse_overlap([mask for mask, _ in inside])
     notes = (f"{lost} lesion contour(s) lie outside this series and were not measured.",) if lost else ()
     return tuple(_contour(mask, lesion, volume, notes) for mask, lesion in inside)
@@ -152,8 +153,10 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
 def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple[str, ...]) -> LesionContour:
     hu = volume.hu[mask.box][mask.voxels]
     if float(np.mean(hu < _AIR_HU)) > 0.5:
-        msg = "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series"
-        raise InputError(msg, code="mask.not_in_body")
+        refuse(
+            "mask.not_in_body",
+            "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series",
+        )
     touches_edge = any(
         piece.start == 0 or piece.stop == length for piece, length in zip(mask.box, volume.hu.shape, strict=True)
     )
@@ -167,11 +170,11 @@ def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
     for one, other in combinations(masks, 2):
         shared = _shared_voxels(one, other)
         if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
-            msg = (
+            refuse(
+                "mask.overlapping",
                 f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
-                "one to measure with --lesion-roi"
+                "one to measure with --lesion-roi",
             )
-            raise InputError(msg, code="mask.overlapping")
 
 
 def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:

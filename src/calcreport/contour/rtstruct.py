@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from calcreport.contour.choice import Candidate, choose, kind_of
-from calcreport.contour.grid import PlacedMask, cut_out, skip_notes
+from calcreport.contour.grid import PlacedMask, cut_out, refuse, skip_notes
 from calcreport.contour.polygons import ON_SLICE, Plane, fill_stack, plane_area
-from calcreport.errors import InputError
 from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
@@ -58,8 +57,10 @@ def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> 
 def _closed_contours(item: Dataset) -> list[Dataset]:
     contours = item.get("ContourSequence") or []
     if len(contours) > _MAX_CONTOURS:
-        msg = f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion"
-        raise InputError(msg, code="mask.too_large")
+        refuse(
+            "mask.too_large",
+            f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion",
+        )
     return [contour for contour in contours if str(contour.get("ContourGeometricType") or "").strip() in _CLOSED]
 
 
@@ -131,20 +132,24 @@ def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDAr
         points_mm = _points_mm(contour)
         total += len(points_mm)
         if total > _MAX_POINTS:
-            msg = f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion"
-            raise InputError(msg, code="mask.too_large")
+            refuse(
+                "mask.too_large",
+                f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion",
+            )
         if len(points_mm) >= 3:
             polygons.append(geometry.index(points_mm))
     between_mm = geometry.spacing_mm[0]
     if any(float(np.ptp(index[:, 0])) * between_mm > 2 * _FLATNESS_MM for index in polygons):
-        msg = (
+        refuse(
+            "mask.not_axial",
             "the lesion contours do not lie in the slices of this CT series (drawn on another plane?); draw them on "
-            "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage"
+            "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage",
         )
-        raise InputError(msg, code="mask.not_axial")
     if not polygons:
-        msg = "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again"
-        raise InputError(msg, code="mask.empty")
+        refuse(
+            "mask.empty",
+            "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again",
+        )
     return polygons
 
 
@@ -166,8 +171,7 @@ def _points_mm(contour: Dataset) -> NDArray[np.float64]:
 
 
 def _refuse_damaged(what: str) -> None:
-    msg = f"the lesion mask has {what}; export it again"
-    raise InputError(msg, code="mask.damaged")
+    refuse("mask.damaged", f"the lesion mask has {what}; export it again")
 
 
 def _planes(polygons: list[NDArray[np.float64]], between_mm: float, is_xor: bool) -> list[Plane]:  # noqa: FBT001 - private
@@ -176,8 +180,10 @@ def _planes(polygons: list[NDArray[np.float64]], between_mm: float, is_xor: bool
     starts = np.flatnonzero(np.diff(positions[order], prepend=-np.inf) * between_mm > _SAME_PLANE_MM)
     groups = np.split(order, starts[1:])
     if max(len(group) for group in groups) > _MAX_CONTOURS_A_PLANE:
-        msg = f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion"
-        raise InputError(msg, code="mask.too_large")
+        refuse(
+            "mask.too_large",
+            f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion",
+        )
     return [
         Plane(
             # Coordinates are written with a few decimals: what they cannot tell apart must not decide which slice.
@@ -208,11 +214,11 @@ def _check_frame(dataset: Dataset, roi: Dataset | None, volume: CtVolume, planes
         return (
             "The contour file names two frames of reference; its contours lie on the slices of this series.",
         ) * bool(own)
-    msg = (
+    return refuse(
+        "mask.other_frame",
         "the lesion mask was drawn in another frame of reference than this CT series; export the contour drawn on this "
-        "series, or register the two first"
+        "series, or register the two first",
     )
-    raise InputError(msg, code="mask.other_frame")
 
 
 def _is_beyond(polygons: list[NDArray[np.float64]], shape: tuple[int, int, int]) -> bool:

@@ -168,8 +168,7 @@ _END: Final = b"\xfe\xff\xdd\xe0"
 _MOST_FRAGMENTS: Final = 1_000_000
 _HEADER: Final = 8
 
-Frame = tuple[tuple[int, int], ...]
-"""Fragments of one frame: offset in the file and length in bytes."""
+Frame = tuple[tuple[int, int], ...]  # Fragments of one frame: offset in the file and length in bytes
 
 
 def frames_of(image: ImageHeader) -> tuple[Frame, ...]:

@@ -11,8 +11,7 @@ from typing import Final
 
 from calcreport.errors import CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError
 
-NOTHING_TO_DO: Final = "Nothing to do."
-"""Remedy where there is none; it stands in the table too."""
+NOTHING_TO_DO: Final = "Nothing to do."  # Remedy where there is none; it stands in the table too
 _KINDS: Final = {
     kind.__name__: kind for kind in (CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError)
 }  # error classes by name, as the table of codes gives them

@@ -19,8 +19,7 @@ from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
 from calcreport.dicom.series import SeriesFiles
 from calcreport.rules.regions import are_apart
 
-Box = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Lowest and highest corner, LPS mm, each of shape ``(3,)``."""
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, LPS mm, each of shape ``(3,)``
 
 SMALL_GAP_MM: Final = (20.0, 20.0, 10.0)
 """Reconstructions of one scan differ this much along left-right, back-front and foot-head: the field of view is set for
@@ -41,16 +40,11 @@ _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "seri
 class Extent:
     """Where a stack lies and what its header calls it."""
 
-    box: Box
-    """Around the voxels."""
-    frame_of_reference_uid: str | None
-    """What the positions refer to."""
-    side: str | None
-    """``"left"`` or ``"right"`` where the header says so."""
-    region: str
-    """Body Part Examined, otherwise the description; may be empty."""
-    slab_mm: float
-    """Length along the slice normal."""
+    box: Box  # around the voxels
+    frame_of_reference_uid: str | None  # what the positions refer to
+    side: str | None  # ``"left"`` or ``"right"`` where the header says so
+    region: str  # Body Part Examined, otherwise the description; may be empty
+    slab_mm: float  # length along the slice normal
 
 
 def side_of(series: SeriesFiles) -> str | None:

@@ -37,8 +37,7 @@ _LARGEST_UNPACKED: Final = 68_719_476_736
 """Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written."""
 _SUSPICIOUS_UNPACKED: Final = 2_147_483_648  # bytes, 2 GiB
 _NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))  # codes of files that are intact and no image
-_SUSPICIOUS_RATIO: Final = 200
-"""CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
+_SUSPICIOUS_RATIO: Final = 200  # CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb
 
 
 @dataclass(slots=True)
@@ -103,8 +102,7 @@ class FileContent:
     """Study and Series Instance UID of its images, each pair once; empty UIDs where the file has none."""
     patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)
     """Study Instance UID and identity, once a study, of what can be measured."""
-    aside: tuple[SetAside, ...] = ()
-    """Why the file, or members of the archive, were set aside."""
+    aside: tuple[SetAside, ...] = ()  # why the file, or members of the archive, were set aside
     is_doubtful: bool = False
     """Damaged, or without an identity of its own: bears on the studies whose images lie beside it."""
 

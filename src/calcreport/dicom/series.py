@@ -17,37 +17,29 @@ from calcreport.model.report import SeriesEntry, Study
 class SetAside:
     """Files that belong to no study, one row a reason."""
 
-    name: str = field(repr=False)
-    """First of them, relative to the path that was given; cleaned for display."""
-    code: str
-    """Key of `calcreport.dicom.codes.CODES`."""
+    name: str = field(repr=False)  # first of them, relative to the path that was given; cleaned for display
+    code: str  # key of `calcreport.dicom.codes.CODES`
     message: str
-    count: int
-    """How many files share the reason."""
+    count: int  # how many files share the reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesFiles:
     """One series, or one stack of it when one Series Instance UID holds several."""
 
-    uid: str
-    """Series Instance UID."""
+    uid: str  # Series Instance UID
     modality: str
     number: int | None
-    description: str | None = field(repr=False)
-    """Series Description, cleaned for display."""
-    planes: tuple[Plane, ...] = field(repr=False)
-    """Slices in file order; empty for objects that are no CT image."""
+    description: str | None = field(repr=False)  # Series Description, cleaned for display
+    planes: tuple[Plane, ...] = field(repr=False)  # slices in file order; empty for objects that are no CT image
     instances: tuple[ImageHeader, ...] = field(repr=False)
     films: tuple[FilmHeader, ...] = field(default=(), repr=False)
     """Radiographs in file order; empty for objects that are no radiograph."""
     stack: str = ""
     """What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series is one
     stack."""
-    notes: tuple[str, ...] = ()
-    """What was done to get here (identical copies dropped …)."""
-    problem: str | None = None
-    """Code of what forbids measuring, found while sorting."""
+    notes: tuple[str, ...] = ()  # what was done to get here (identical copies dropped …)
+    problem: str | None = None  # Code of what forbids measuring, found while sorting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

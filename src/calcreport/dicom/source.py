@@ -33,10 +33,8 @@ class ByteSource(Protocol):
 
     __slots__ = ()
 
-    size: int
-    """Bytes in the file."""
-    place: str
-    """Folder or archive the file lies in, absolute; for finding it again, never for display."""
+    size: int  # bytes in the file
+    place: str  # folder or archive the file lies in, absolute; for finding it again, never for display
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.

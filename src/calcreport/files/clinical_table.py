@@ -18,14 +18,12 @@ from calcreport.model.typed_mistakes import Mistake, field_paths, name_unknown_k
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
 
-MAX_TABLE_BYTES: Final = 32_000_000
-"""Ten thousand patients with every field filled in."""
+MAX_TABLE_BYTES: Final = 32_000_000  # Ten thousand patients with every field filled in
 
 STUDY_FILES: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
 """Names, or ends of names, of files with clinical data that come with the images of a study."""
 
-_DELIMITERS: Final = ",;\t"
-"""Of CSV as programs, European spreadsheets and Excel's "Unicode text" write it."""
+_DELIMITERS: Final = ",;\t"  # of CSV as programs, European spreadsheets and Excel's "Unicode text" write it
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")  # a number with a decimal comma
 _DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")
@@ -34,14 +32,12 @@ _DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")
 _SPREADSHEET_ERRORS: Final = ("#N/A", "#NV", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
 """Cells with a failed formula."""
 
-_TRUTHS: Final = {"TRUE": True, "FALSE": False}
-"""What a spreadsheet makes of a yes/no it takes for a logical value."""
+_TRUTHS: Final = {"TRUE": True, "FALSE": False}  # what a spreadsheet makes of a yes/no it takes for a logical value
 
 _LISTS: Final = frozenset({"symptoms.functional_limitation"})
 """Columns whose cells may hold several words, with ``|`` between them."""
 
-_HEADER_BYTES: Final = 65_536
-"""The names of all columns take a tenth of it."""
+_HEADER_BYTES: Final = 65_536  # the names of all columns take a tenth of it
 
 _AGE_TOLERANCE_YEARS: Final = 1
 """A birthday may lie between the day the age was asked and the study; a header may hold whole years."""
@@ -57,8 +53,7 @@ _OTHER: Final = (
 class KeyedClinical:
     """Clinical data of one patient, and the study or patient they say they are about."""
 
-    keys: Mapping[str, str] = field(repr=False)
-    """Those of `KEYS` that are given."""
+    keys: Mapping[str, str] = field(repr=False)  # those of `KEYS` that are given
     clinical: Clinical = field(repr=False)
 
 
@@ -66,22 +61,17 @@ class KeyedClinical:
 class StudyClinical:
     """Clinical data of one study."""
 
-    clinical: Clinical = field(default=Clinical(), repr=False)
-    """Everything unknown when nothing is."""
-    is_not_in_table: bool = False
-    """Whether there is a table and it has no row of this study."""
-    refusal: ClinicalError | None = None
-    """Why the study must not be reported with what was given."""
+    clinical: Clinical = field(default=Clinical(), repr=False)  # everything unknown when nothing is
+    is_not_in_table: bool = False  # whether there is a table and it has no row of this study
+    refusal: ClinicalError | None = None  # why the study must not be reported with what was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicalData:
     """Content of ``--clinical``."""
 
-    rows: tuple[KeyedClinical, ...] = ()
-    """One, or those of a table."""
-    is_table: bool = False
-    """Whether each row is about the studies with its keys only."""
+    rows: tuple[KeyedClinical, ...] = ()  # One, or those of a table
+    is_table: bool = False  # whether each row is about the studies with its keys only
 
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
         """Assign clinical data to each study that is going to be analysed, in their order.

@@ -35,8 +35,7 @@ def checked_findings(data: Any) -> Findings:  # noqa: ANN401 - plain values of a
 
 _EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")  # along the axes of the patient
 
-_ROUNDING_MM: Final = 0.5
-"""Lengths typed to the whole millimetre may contradict each other by this much."""
+_ROUNDING_MM: Final = 0.5  # Lengths typed to the whole millimetre may contradict each other by this much
 
 _FEWEST_PARTS: Final = 2  # extents that say how long a lesion is
 

@@ -9,12 +9,9 @@ from typing import Final
 
 from calcreport.errors import UsageError
 
-FilePath = str | os.PathLike[str]
-"""A path as a caller may give it."""
-MAX_TEXT_BYTES: Final = 1_000_000
-"""A clinical or settings file is a page of text."""
-_STANDARD_INPUT: Final = "-"
-"""What a person types for it."""
+FilePath = str | os.PathLike[str]  # a path as a caller may give it
+MAX_TEXT_BYTES: Final = 1_000_000  # a clinical or settings file is a page of text
+_STANDARD_INPUT: Final = "-"  # what a person types for it
 
 
 def read_text(path: FilePath, option: str, *, max_bytes: int = MAX_TEXT_BYTES, may_be_input: bool = False) -> str:

@@ -21,8 +21,7 @@ from calcreport.resources import rule_texts
 from calcreport.rules import load_rules
 from calcreport.rules.prior_match import EarlierReport
 
-MAX_REPORT_BYTES: Final = 50_000_000
-"""A report of a thousand lesions is 10 MB."""
+MAX_REPORT_BYTES: Final = 50_000_000  # a report of a thousand lesions is 10 MB
 
 _MOST_NAMED: Final = 5  # mistakes listed in one message
 

@@ -15,11 +15,9 @@ import yaml
 from calcreport.errors import ClinicalError
 from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse, spell_path
 
-MAX_CHARACTERS: Final = 200_000
-"""A file typed by hand is a page; a larger one is the wrong file."""
+MAX_CHARACTERS: Final = 200_000  # a file typed by hand is a page; a larger one is the wrong file
 
-_DEEPEST: Final = 20
-"""No typed file has more than six levels; nesting without end is an attack."""
+_DEEPEST: Final = 20  # no typed file has more than six levels; nesting without end is an attack
 
 _MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
 """``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""

@@ -22,8 +22,7 @@ _SLOPE_RANGE: Final = (1e-4, 1e4)  # plausible rescale slopes
 _INT16: Final = np.iinfo(np.int16)  # limits of the stored HU
 _AIR_LIKE_HU: Final = (LOWEST_HU, -900)
 """Padding in this range may be air as well: scanners clip air to the value they pad with."""
-_TISSUE_HU: Final = -300.0
-"""No voxel beside imaged air is as dense as this: the blur of every scanner lies between."""
+_TISSUE_HU: Final = -300.0  # no voxel beside imaged air is as dense as this: the blur of every scanner lies between
 _HARD_EDGE_VOXELS: Final = 6
 """So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
 _HARD_EDGE_REACH: Final = 9
@@ -43,15 +42,11 @@ class Scale:
     """How stored bits of one slice become HU."""
 
     slope: float
-    intercept: float
-    """HU = slope x stored + intercept."""
+    intercept: float  # HU = slope x stored + intercept
     bits_stored: int
-    high_bit: int
-    """Where the value lies within 16 bits."""
-    is_signed: bool
-    """Two's complement."""
-    padding: tuple[int, int] | None
-    """Lowest and highest stored value (sign applied) that marks voxels not imaged."""
+    high_bit: int  # where the value lies within 16 bits
+    is_signed: bool  # Two's complement
+    padding: tuple[int, int] | None  # lowest and highest stored value (sign applied) that marks voxels not imaged
 
     @property
     def ceiling_hu(self) -> float:

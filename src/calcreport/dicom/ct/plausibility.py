@@ -26,8 +26,7 @@ _BETWEEN_HU: Final = (-450.0, -145.0)
 _FAT_HU: Final = (-140.0, -55.0)  # fat
 _SOFT_HU: Final = (-15.0, 95.0)  # fluid, brain and muscle, enhanced or not
 _TISSUE_HU: Final = (-140.0, 95.0)  # fat to muscle
-_ABOVE_HU: Final = (105.0, 2400.0)
-"""Enhanced organs and vessels, bone, contrast medium; metal is clipped above."""
+_ABOVE_HU: Final = (105.0, 2400.0)  # Enhanced organs and vessels, bone, contrast medium; metal is clipped above
 
 # Bins of the histogram, the lowest HU of its first, how many, and weights of neighbours that smooth it.
 _BIN_HU: Final = 10
@@ -44,8 +43,7 @@ _ENOUGH: Final = 2  # so many of air, fat and soft tissue fix the scale
 # Parts of all values: air that was imaged; a value that is frequent.
 _SOME_AIR: Final = 0.002
 _MANY: Final = 0.05
-_MOSTLY: Final = 0.8
-"""Of values far below air so many are equal when they are padding; means at its edge are not."""
+_MOSTLY: Final = 0.8  # of values far below air so many are equal when they are padding; means at its edge are not
 _NOISE_OF_AIR: Final = 0.15  # noise puts no larger part of air below -1060
 _SHARP: Final = 0.9  # purity of air, around which there is nothing but noise; that of lung is 0.83 at most
 _EDGE_HU: Final = 25.0  # half width of the flank of a peak
@@ -53,13 +51,11 @@ _DISTINCT: Final = 0.42  # purity of a tissue; a third where all values are equa
 _NEAR_ZERO_HU: Final = 30.0  # distance from 0 or 24 of an even background
 _EVEN_HU: Final = 8.0
 """A background of 0, or of 24 (stored value 0 with 1024 too much), and how even it is; tissue never is."""
-_PICTURE_TOP_HU: Final = (120.0, 255.0)
-"""Highest value when a picture of 8 bits shows more than soft tissue."""
+_PICTURE_TOP_HU: Final = (120.0, 255.0)  # highest value when a picture of 8 bits shows more than soft tissue
 # What counts as body, and the part of all values it has at least.
 _DENSER_THAN_LUNG_HU: Final = -700.0
 _LEAST_BODY: Final = 0.0005
-_LEAST_TISSUE: Final = 0.3
-"""Of what is denser than lung, soft tissue is 0.39 at least, in a small field around bone."""
+_LEAST_TISSUE: Final = 0.3  # of what is denser than lung, soft tissue is 0.39 at least, in a small field around bone
 _LUNG_ALONE: Final = 0.6  # lung is 0.54 at most of what is no air, unless the field of view lies within it
 _LEAST_TISSUE_OF_LUNG: Final = 0.065  # there its vessels are 0.08 at least
 _AROUND_TISSUE_HU: Final = 60.0  # half width of the peak of tissue

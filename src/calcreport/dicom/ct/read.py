@@ -24,8 +24,7 @@ from calcreport.model.image import Acquisition, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
 from calcreport.settings import ReadingSettings
 
-_THREADS: Final = 2
-"""Reading, decoding and scaling release the interpreter lock; more threads than this gain little."""
+_THREADS: Final = 2  # Reading, decoding and scaling release the interpreter lock; more threads than this gain little
 _CHUNK: Final = 8  # slices decoded at a time
 _WORST_LOSSY_RATIO: Final = 15.0  # a lossy series packed tighter is refused
 _WIDE_SCALE_HU: Final = 8192  # A scale reaching this far does not clip mineral, only metal

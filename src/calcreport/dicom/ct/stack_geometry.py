@@ -27,8 +27,7 @@ _MOSTLY_EVEN: Final = 0.25  # more long steps than this part of all are another 
 _DRIFT: Final = 0.25
 """A slice further than this part of a step from its even place shows that spacing changes along the stack."""
 _SIDEWAYS_MM: Final = 0.05  # at least, or a part of a pixel:
-_SIDEWAYS_PIXELS: Final = 0.1
-"""Slices may lie this far beside the line through their corners: rounding of positions."""
+_SIDEWAYS_PIXELS: Final = 0.1  # slices may lie this far beside the line through their corners: rounding of positions
 _STEEPEST_DEG: Final = 60.0  # steepest tilt of the gantry or step of slices against their normal
 _WHOLE: Final = 1.5  # steps; from here on a gap misses a slice
 

@@ -21,10 +21,8 @@ from calcreport.dicom.series import SeriesFiles
 
 SAME_POSITION_MM: Final = 0.01
 """Slices closer than this along the normal lie at one position: real increments start at 0.1 mm."""
-SAME_DIRECTION: Final = 1e-3
-"""Direction cosines within this of each other are parallel (0.06 degrees)."""
-MIN_SLICES: Final = 3
-"""Fewer slices are no volume: one step cannot show that slices are evenly spaced."""
+SAME_DIRECTION: Final = 1e-3  # direction cosines within this of each other are parallel (0.06 degrees)
+MIN_SLICES: Final = 3  # fewer slices are no volume: one step cannot show that slices are evenly spaced
 _UNIT_TOLERANCE: Final = 0.01  # of the length of direction cosines
 _MOST_PHASES: Final = 128  # more phases at one position are no plausible dynamic series
 _REGULAR: Final = 0.05  # longest less shortest step, as a part of the median

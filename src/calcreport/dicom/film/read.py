@@ -133,8 +133,7 @@ def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
 Words = NDArray[np.uint8] | NDArray[np.uint16]  # stored values
 
 _ALLOCATED: Final = (8, 16)  # bits of a pixel that are read
-_SHORTEST_SIDE: Final = 64
-"""A film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two."""
+_SHORTEST_SIDE: Final = 64  # a film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two
 _OVERSHOOT: Final = 16  # lossy compression passes the range by less than this part of it
 _MOST_PIXELS: Final = 120_000_000
 """A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel."""

@@ -45,19 +45,13 @@ _CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds 
 class WordValues:
     """Meaning of each of the 65 536 words."""
 
-    output: NDArray[np.float64]
-    """Shape ``(65536,)``; output of the Modality LUT or rescale."""
-    intensity: NDArray[np.float32]
-    """Same shape; `output` turned so that more attenuation is more."""
-    is_padding: NDArray[np.bool_] | None
-    """Same shape; ``None`` without Pixel Padding Value."""
-    is_inverted: bool
-    """Whether small outputs are dense (MONOCHROME1)."""
-    is_output_signed: bool
-    """Whether outputs may be negative."""
+    output: NDArray[np.float64]  # shape ``(65536,)``; output of the Modality LUT or rescale
+    intensity: NDArray[np.float32]  # same shape; `output` turned so that more attenuation is more
+    is_padding: NDArray[np.bool_] | None  # same shape; ``None`` without Pixel Padding Value
+    is_inverted: bool  # whether small outputs are dense (MONOCHROME1)
+    is_output_signed: bool  # whether outputs may be negative
     is_logarithmic: bool | None
-    has_polarity_conflict: bool
-    """See `calcreport.model.film.Radiograph`."""
+    has_polarity_conflict: bool  # See `calcreport.model.film.Radiograph`
     notes: tuple[str, ...]
 
 
@@ -178,12 +172,9 @@ _BITS: Final = (8, 16)  # fewest and most bits of an entry
 class LookupTable:
     """A table of outputs for consecutive inputs."""
 
-    first: int
-    """Input of the first entry; smaller inputs get its output, larger ones than the last get the last output."""
-    outputs: NDArray[np.float64]
-    """Shape ``(n,)``."""
-    bits: int
-    """Bits of an output: the full scale of a VOI LUT."""
+    first: int  # input of the first entry; smaller inputs get its output, larger ones than the last get the last output
+    outputs: NDArray[np.float64]  # shape ``(n,)``
+    bits: int  # bits of an output: the full scale of a VOI LUT
 
     def apply(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs for inputs of any shape; inputs are rounded to whole numbers."""
