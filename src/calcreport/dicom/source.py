@@ -17,13 +17,8 @@ from calcreport.dicom.codes import problem
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_FLAGS: Final = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)  # a link or a device is not opened, a pipe does not wait
+_FLAGS: Final = os.O_RDONLY | sum(getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "CLOEXEC", "BINARY"))
+"""A link or a device is not opened, a pipe does not wait."""
 # What zipfile raises for damaged or unsupported archives.
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
 
@@ -83,8 +78,7 @@ class FileSource(ByteSource):
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
-        buffer = bytearray(length)
-        self.read_into(offset, memoryview(buffer))
+        self.read_into(offset, memoryview(buffer := bytearray(length)))
         return bytes(buffer)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -111,34 +105,28 @@ def _fill(file: IO[bytes], offset: int, buffer: memoryview) -> None:
         done += count
 
 
-class UnsharedFile(io.RawIOBase):
-    """An open file whose position belongs to this process alone.
+def open_unshared(path: str) -> io.BufferedReader:
+    """Open a regular file whose position belongs to this process alone; errors as for `open_regular`."""
+    return io.BufferedReader(_UnsharedFile(open_regular(path)[0]))
 
-    Worker processes that inherit a plain descriptor share its position, and would read each other's bytes.
-    """
+
+class _UnsharedFile(io.RawIOBase):
+    """Worker processes that inherit a plain descriptor share its position, and would read each other's bytes."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
-        self._position = 0
+        self._descriptor, self._position, self._size = descriptor, 0, os.fstat(descriptor).st_size
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
         return True
 
-    def seekable(self) -> bool:
-        """Whether it has a position: yes."""
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to `offset` from the start, the present position or the end."""
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
+        self._position = max(0, offset + (0, self._position, self._size)[whence])
         return self._position
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill `buffer` as far as the file goes."""
         view = memoryview(buffer).cast("B")
         data = os.pread(self._descriptor, len(view), self._position)
         view[: len(data)] = data
@@ -146,7 +134,6 @@ class UnsharedFile(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close the descriptor."""
         if not self.closed:
             os.close(self._descriptor)
         super().close()

@@ -46,12 +46,9 @@ _COPIED: Final = (  # attributes of source images that are kept
 )  # fmt: skip
 _TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
 """Types whose characters Specific Character Set declares."""
+# Kept even where it breaks a rule, or holds several values where one may stand: an identity that was cut, or mended, is
+# another identity, and an archive has to read our objects as it read the images.
 _KEPT: Final = _TEXT | {"UI"}
-"""Kept even where it breaks a rule: an identity that was cut, or mended, is another identity.
-
-That holds for several values where one may stand too: an archive has to read our objects as it read the images.
-"""
-_UTF_8: Final = "ISO_IR 192"  # defined term
 
 
 class SourceImages:
@@ -100,7 +97,7 @@ def _clean(raw: Dataset) -> Dataset:
     clean = Dataset()
     clean.file_meta = FileMetaDataset()
     clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    clean.SpecificCharacterSet = _UTF_8
+    clean.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
     charset = _charset(raw)
     with warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
