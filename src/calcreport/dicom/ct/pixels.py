@@ -23,18 +23,14 @@ _INT16: Final = np.iinfo(np.int16)  # limits of the stored HU
 _AIR_LIKE_HU: Final = (LOWEST_HU, -900)
 """Padding in this range may be air as well: scanners clip air to the value they pad with."""
 _TISSUE_HU: Final = -300.0  # no voxel beside imaged air is as dense as this: the blur of every scanner lies between
-_HARD_EDGE_VOXELS: Final = 6
-"""So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
-_HARD_EDGE_REACH: Final = 9
-"""Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
+# So many voxels of tissue against padding are an edge of the field of view, not noise, where they lie in a square of
+# this side, in which padding is then not imaged.
+_HARD_EDGE_VOXELS, _HARD_EDGE_REACH = 6, 9
 _LARGEST_SPECK: Final = 1_000  # voxels of the padding's value that are followed one by one
-_LOOK: Final = 4
-"""Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
-_WIDEST_STEP: Final = 8  # of the rows and columns looked at for plausibility
-_FEWEST_STEPS: Final = 32
-"""Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
-_BLOCK: Final = 3
-"""Side of the squares, in voxels, whose means are looked at: noise of low-dose scans blurs fat and muscle into one."""
+_LOOK: Final = 4  # every fourth row and column shows padding beside tissue: a shorter edge is too short to matter
+# Every eighth row and column is looked at for plausibility, and more in small images: this many at least. Looked at are
+# means of squares of this side, in voxels: noise of low-dose scans blurs fat and muscle into one.
+_WIDEST_STEP, _FEWEST_STEPS, _BLOCK = 8, 32, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,11 +205,9 @@ def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:
     """Remove what lies outside the stored bits, and extend the sign, in place."""
     if scale.bits_stored == BITS:
         return
-    up = BITS - 1 - scale.high_bit
-    down = BITS - scale.bits_stored
     words = stored if scale.is_signed else stored.view(np.uint16)
-    np.left_shift(words, up, out=words)
-    np.right_shift(words, down, out=words)
+    np.left_shift(words, BITS - 1 - scale.high_bit, out=words)
+    np.right_shift(words, BITS - scale.bits_stored, out=words)
 
 
 def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> NDArray[np.bool_] | None:
@@ -327,11 +321,8 @@ def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.ui
 def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
     """Voxels that hold the one value of all four corners where that is no denser than air: padding nobody declared."""
     corner = int(values[0, 0])
-    if corner * scale.slope + scale.intercept > LOWEST_HU:
-        return None
-    if not int(values[0, -1]) == int(values[-1, 0]) == int(values[-1, -1]) == corner:
-        return None
-    return np.asarray(values == corner)
+    is_air = corner * scale.slope + scale.intercept <= LOWEST_HU and (values[[0, -1, -1], [-1, 0, -1]] == corner).all()
+    return np.asarray(values == corner) if is_air else None
 
 
 def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint16], intercept: int) -> None:

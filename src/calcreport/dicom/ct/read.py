@@ -17,7 +17,7 @@ from calcreport.dicom.ct.acquisition import acquisition_of
 from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.dicom.header import tags
-from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.header.image_header import Plane
 from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume, SliceReference
@@ -89,35 +89,28 @@ class CtStack:
 
     def fill_slice(self, index: int, out: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read one slice in HU into `out`, shape ``(rows, columns)``, contiguous; returns the sample of `to_hu`."""
-        plane = self.planes[index]
-        fill_raw(plane.image, self._frame(plane), plane.frame or 1, out)
+        image, number, frame = self.planes[index].image, self.planes[index].frame or 1, None
+        if image.pixels.transfer_syntax not in tags.NATIVE:
+            if id(image) not in self._frames:
+                self._frames[id(image)] = frames_of(image)
+            frame = self._frames[id(image)][number - 1]
+        fill_raw(image, frame, number, out)
         return to_hu(out, self.scales[index])
-
-    def _frame(self, plane: Plane) -> Frame | None:
-        """Fragments of a slice; ``None`` where pixels are native."""
-        image: ImageHeader = plane.image
-        if image.pixels.transfer_syntax in tags.NATIVE:
-            return None
-        if id(image) not in self._frames:
-            self._frames[id(image)] = frames_of(image)
-        return self._frames[id(image)][(plane.frame or 1) - 1]
 
 
 def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
     """Geometry as the report states it: spacing in the order row, column, slice (mm)."""
     between, row, column = geometry.spacing_mm
-    rows = [tuple(float(value) for value in line) for line in geometry.affine]
     return SeriesGeometry(
         shape=geometry.shape,
         spacing_mm=(row, column, between),
         tilt_deg=geometry.tilt_deg,
-        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in rows),
+        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
     )
 
 
 def _check_lossy(series: SeriesFiles) -> None:
-    ratios = [image.series.lossy_ratio for image in series.instances if image.series.is_lossy]
-    worst = max((ratio for ratio in ratios if ratio is not None), default=0.0)
+    worst = max((one.series.lossy_ratio or 0.0 for one in series.instances if one.series.is_lossy), default=0.0)
     if worst > _WORST_LOSSY_RATIO:
         raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
 
@@ -196,7 +189,5 @@ def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
 
 def _plane_notes(geometry: VolumeGeometry) -> list[str]:
     normal = np.abs(geometry.slice_normal)
-    axis = int(np.argmax(normal))
-    if normal[axis] < _OBLIQUE:
-        return ["The slices are oblique."]
-    return [] if axis == _PLANES.index("axial") else [f"The slices are {_PLANES[axis]}."]
+    plane = _PLANES[int(np.argmax(normal))] if normal.max() >= _OBLIQUE else "oblique"
+    return [] if plane == "axial" else [f"The slices are {plane}."]

@@ -20,12 +20,10 @@ from calcreport.model.geometry import VolumeGeometry
 _SPACING_RANGE_MM: Final = (0.01, 20.0)  # plausible distances of pixels and slices
 _UNIT_TOLERANCE: Final = 1e-3  # of the length of direction cosines
 _MISSING: Final = 1.05  # A step this much longer than the median is a gap
-_UNEVEN: Final = 0.05
-"""Longest less shortest step, as a part of the median: up to here the header's decimals explain it."""
+_UNEVEN: Final = 0.05  # longest less shortest step, as a part of the median, that the header's decimals explain
 _MULTIPLE: Final = 0.1  # A gap within this of a whole number of steps is a number of missing slices
 _MOSTLY_EVEN: Final = 0.25  # more long steps than this part of all are another spacing, not missing slices
-_DRIFT: Final = 0.25
-"""A slice further than this part of a step from its even place shows that spacing changes along the stack."""
+_DRIFT: Final = 0.25  # of a step that a slice may lie beside its even place; more is spacing that changes
 _SIDEWAYS_MM: Final = 0.05  # at least, or a part of a pixel:
 _SIDEWAYS_PIXELS: Final = 0.1  # slices may lie this far beside the line through their corners: rounding of positions
 _STEEPEST_DEG: Final = 60.0  # steepest tilt of the gantry or step of slices against their normal
@@ -100,7 +98,7 @@ def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
     """Rows, columns, distance between rows and between columns in mm: the same for all slices."""
     first = planes[0]
     spacing, pixels = first.spacing_mm, first.image.pixels
-    if any(plane.spacing_mm is None for plane in planes) or spacing is None:
+    if spacing is None or any(plane.spacing_mm is None for plane in planes):
         raise problem("geometry.pixel_spacing")
     if not all(_SPACING_RANGE_MM[0] <= value <= _SPACING_RANGE_MM[1] for value in spacing):
         raise problem("geometry.pixel_spacing")
@@ -114,11 +112,10 @@ def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
 
 
 def _points(planes: Sequence[Plane]) -> NDArray[np.float64]:
-    points = [plane.position_mm for plane in planes]
-    missing = [plane for plane, point in zip(planes, points, strict=True) if point is None]
-    if missing:
-        raise problem("geometry.no_position", f"image {_number(missing[0])}")
-    return np.array(points, dtype=np.float64)
+    for plane in planes:
+        if plane.position_mm is None:
+            raise problem("geometry.no_position", f"image {_number(plane)}")
+    return np.array([plane.position_mm for plane in planes], dtype=np.float64)
 
 
 def _number(plane: Plane) -> str:

@@ -39,12 +39,9 @@ Spacing = tuple[float, float]  # rows, columns, mm
 _SPACING_MM: Final = (0.01, 2.0)  # detectors sample at 0.05 to 0.4 mm; a reduced copy may reach 1 or 2 mm
 _CALIBRATIONS: Final = frozenset(("GEOMETRY", "FIDUCIAL"))  # Pixel Spacing Calibration Type, PS3.3 10.7.1.1
 _SAME: Final = 0.001  # spacings within 0.1 % are equal: they differ by the rounding of decimal strings
-_CONTRADICTS: Final = 0.02
-"""Magnifications differing by more contradict each other: rounding of distances stays below 1 %."""
-_MAGNIFICATIONS: Final = (1.0, 2.5)
-"""Nothing is projected smaller than it is; beyond 2.5 the distances are not those of a radiograph."""
-_LONG_MM: Final = 600.0
-"""No detector is longer than 0.45 m or so: an image beyond 0.6 m was stitched from several exposures."""
+_CONTRADICTS: Final = 0.02  # magnifications differing by more contradict each other: rounding stays below 1 %
+_MAGNIFICATIONS: Final = (1.0, 2.5)  # nothing is projected smaller than it is; beyond 2.5 it is no radiograph
+_LONG_MM: Final = 600.0  # no detector is longer than 0.45 m or so: a longer image was stitched from several exposures
 # Words of Image Type or the description of a film composed of several exposures.
 _STITCHED: Final = frozenset(("STITCHED", "COMPOSED", "COMPOSITE", "MOSAIC", "STITCH", "COMPOSING"))
 
@@ -67,10 +64,13 @@ def scale_of(film: FilmHeader) -> FilmScale:
         return _uncalibrated(film, pixel, imager, magnification, notes)
     if imager and _are_equal(pixel, imager):
         notes.append("A calibration is stated, but Pixel Spacing is that of the detector: nothing was corrected.")
-        return _at_detector(imager, magnification, notes)
+        return _scale(imager, magnification, notes)
     doubt = _doubt(calibration, pixel, imager, magnification)
     if not doubt and not stitched:
-        return _calibrated(calibration, pixel, imager, magnification, notes)
+        if _contradict(pixel, imager, magnification):
+            notes.append("The stated magnification is not that of the calibrated plane and is not shown.")
+            magnification = None
+        return _scale(pixel, magnification, notes, calibration)
     if doubt:
         notes.append(doubt)
         magnification = None
@@ -78,31 +78,14 @@ def scale_of(film: FilmHeader) -> FilmScale:
         notes.append("The calibration is not used, and the spacing at the detector is not stated.")
         return _none(film, notes)
     notes.append("The calibration is not used: lengths are at the detector.")
-    return _at_detector(_larger(pixel, imager), magnification, notes)
-
-
-def _calibrated(
-    calibration: str, pixel: Spacing, imager: Spacing | None, magnification: float | None, notes: list[str]
-) -> FilmScale:
-    """Scale of a film whose calibration nothing contradicts."""
-    if _contradict(pixel, imager, magnification):
-        notes.append("The stated magnification is not that of the calibrated plane and is not shown.")
-        magnification = None
-    return FilmScale(
-        kind=ScaleKind.CALIBRATED,
-        spacing_mm=pixel,
-        calibration=calibration,
-        magnification=magnification,
-        notes=(*notes, *_shape_notes(pixel)),
-    )
+    return _scale(_larger(pixel, imager), magnification, notes)
 
 
 def _uncalibrated(
     film: FilmHeader, pixel: Spacing | None, imager: Spacing | None, magnification: float | None, notes: list[str]
 ) -> FilmScale:
     """Scale of a film without a stated calibration."""
-    spacing = _larger(pixel, imager)
-    if spacing is None:
+    if pixel is None and imager is None:
         return _none(film, notes)
     if imager is None:
         notes.append("The plane in which Pixel Spacing holds is not stated; it is taken as the detector's.")
@@ -111,28 +94,32 @@ def _uncalibrated(
             "Pixel Spacing and Imager Pixel Spacing differ and the way of calibration is not stated: the larger is "
             "used, as at the detector."
         )
-    return _at_detector(spacing, magnification, notes)
+    return _scale(_larger(pixel, imager), magnification, notes)
 
 
-def _at_detector(spacing: Spacing | None, magnification: float | None, notes: list[str]) -> FilmScale:
-    shape_notes = _shape_notes(spacing) if spacing else []
+def _scale(
+    spacing: Spacing | None, magnification: float | None, notes: list[str], calibration: str | None = None
+) -> FilmScale:
+    """Scale at the detector, or the calibrated one."""
+    if spacing and abs(spacing[0] / spacing[1] - 1) > _SAME:
+        notes.append(f"Pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm); lengths follow both spacings.")
     return FilmScale(
-        kind=ScaleKind.DETECTOR,
+        kind=ScaleKind.CALIBRATED if calibration else ScaleKind.DETECTOR,
         spacing_mm=spacing,
+        calibration=calibration,
         magnification=magnification,
-        notes=(*notes, *shape_notes),
+        notes=tuple(notes),
     )
 
 
 def _none(film: FilmHeader, notes: list[str]) -> FilmScale:
     """No scale: pixels only."""
-    shown = list(notes)
     if values.decimals(film.raw(tags.SCANNED_SPACING), 2):
-        shown.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
+        notes.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
     ratio = values.decimals(film.raw(tags.ASPECT_RATIO), 2)
     if ratio and ratio[0] != ratio[1]:
-        shown.append("Pixels are not square (Pixel Aspect Ratio): even lengths in pixels depend on direction.")
-    return FilmScale(kind=ScaleKind.NONE, notes=tuple(shown))
+        notes.append("Pixels are not square (Pixel Aspect Ratio): even lengths in pixels depend on direction.")
+    return FilmScale(kind=ScaleKind.NONE, notes=tuple(notes))
 
 
 def _spacing(film: FilmHeader, tag: int, name: str, notes: list[str]) -> Spacing | None:
@@ -233,9 +220,3 @@ def _larger(pixel: Spacing | None, imager: Spacing | None) -> Spacing | None:
 
 def _are_equal(one: Spacing, other: Spacing) -> bool:
     return all(abs(a / b - 1) <= _SAME for a, b in zip(one, other, strict=True))
-
-
-def _shape_notes(spacing: Spacing) -> list[str]:
-    if abs(spacing[0] / spacing[1] - 1) <= _SAME:
-        return []
-    return [f"Pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm); lengths follow both spacings."]
