@@ -60,10 +60,8 @@ def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict
     unprocessed = Counter(_exposure(film) for film in unique if film.is_for_processing)
     for film in unique:
         exposure = _exposure(film)
-        is_same = film.image.instance_uid in sources or (
-            exposure is not None and unprocessed[exposure] <= processed[exposure]
-        )
-        if film.is_for_processing and is_same:
+        is_paired = exposure is not None and unprocessed[exposure] <= processed[exposure]
+        if film.is_for_processing and (is_paired or film.image.instance_uid in sources):
             doubles[SAME_EXPOSURE].append(film)
     dropped = {id(film) for members in doubles.values() for film in members}
     return [film for film in films if id(film) not in dropped], dict(doubles)
@@ -105,16 +103,9 @@ def _exposure(film: FilmHeader) -> tuple[object, ...] | None:
     if moment is None:
         return None
     codes = film.item.sequences.get(tags.VIEW_CODES, [])
-    view = codes[0].values.get(tags.CODE_VALUE) if codes else None
+    view = film.word(tags.VIEW_POSITION) or values.keyword(codes[0].values.get(tags.CODE_VALUE) if codes else None)
     side = film.word(tags.IMAGE_LATERALITY) or film.word(tags.LATERALITY)
-    return (
-        moment,
-        film.word(tags.VIEW_POSITION) or values.keyword(view),
-        side,
-        film.image.series.body_part,
-        pixels.rows,
-        pixels.columns,
-    )
+    return moment, view, side, film.image.series.body_part, pixels.rows, pixels.columns
 
 
 def _joined(day: bytes | None, time: bytes | None) -> bytes | None:

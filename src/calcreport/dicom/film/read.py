@@ -18,14 +18,14 @@ from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.film_header import FilmHeader, tables_of
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
-from calcreport.model.film import FilmImage, FilmScale, FilmView
+from calcreport.model.film import FilmImage, FilmView
 from calcreport.model.image import SliceReference
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
+# Twice that of CT: films are sampled finer than they are sharp, and a projection is measured in outline, not voxel by
+# voxel; beyond it fine stippling is gone.
 _WORST_LOSSY_RATIO: Final = 30.0
-"""Twice that of CT: films are sampled finer than they are sharp, and a projection is measured in outline, not voxel by
-voxel; beyond it fine stippling is gone."""
 _KVP_RANGE: Final = (20.0, 200.0)  # plausible tube voltage, kV
 _SAMPLE_STEP: Final = 8  # every eighth row and column is sampled
 _BAND: Final = 64
@@ -50,7 +50,8 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     meaning = values_of(film, tables)
     scale = scale_of(film)
     view, view_notes = view_of(film)
-    field, field_notes = aperture_of(film, shape, _aspect(scale))
+    rows_mm, columns_mm = scale.spacing_mm or (1.0, 1.0)
+    field, field_notes = aperture_of(film, shape, rows_mm / columns_mm)
     words = stored_words(film.image)
     is_imaged = _is_imaged(words, field, meaning.is_padding)
     if not is_imaged.any():
@@ -78,10 +79,6 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     )
 
 
-def _aspect(scale: FilmScale) -> float:
-    return scale.spacing_mm[0] / scale.spacing_mm[1] if scale.spacing_mm else 1.0
-
-
 def _is_imaged(
     words: Words, field: NDArray[np.bool_] | None, is_padding: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
@@ -94,9 +91,7 @@ def _is_imaged(
     if is_padding is None:
         return imaged
     padding = np.take(is_padding, words, mode="clip")
-    if not padding.any():
-        return imaged
-    return imaged & ~(padding & reaching_border(padding | ~imaged))
+    return imaged & ~(padding & reaching_border(padding | ~imaged)) if padding.any() else imaged
 
 
 def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
@@ -110,8 +105,7 @@ def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
 
 def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
     """Every eighth exposed word of every eighth row; all exposed words where the field slips through that grid."""
-    step = (slice(None, None, _SAMPLE_STEP),) * 2
-    sample = words[step][is_imaged[step]]
+    sample = words[::_SAMPLE_STEP, ::_SAMPLE_STEP][is_imaged[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
     return sample if sample.size else words[is_imaged]
 
 
@@ -135,8 +129,8 @@ Words = NDArray[np.uint8] | NDArray[np.uint16]  # stored values
 _ALLOCATED: Final = (8, 16)  # bits of a pixel that are read
 _SHORTEST_SIDE: Final = 64  # a film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two
 _OVERSHOOT: Final = 16  # lossy compression passes the range by less than this part of it
+# A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel.
 _MOST_PIXELS: Final = 120_000_000
-"""A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel."""
 
 
 def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
@@ -172,14 +166,8 @@ def stored_words(image: ImageHeader) -> Words:
         (frame,) = frames_of(image)
         words = decode_frame(image, frame)
         return words if pixels.transfer_syntax == tags.RLE else _within_range(words, image)
-    return _native(image, rows, columns)
-
-
-def _native(image: ImageHeader, rows: int, columns: int) -> Words:
-    pixels, place = image.pixels, image.pixels.place
-    if place is None:
-        raise problem("pixel.missing")
-    if pixels.bits_allocated == _ALLOCATED[0]:
+    place = pixels.place
+    if pixels.bits_allocated == _ALLOCATED[0] and place is not None:
         count = rows * columns
         data = np.empty(count + count % 2 if place.is_words else count, dtype=np.uint8)
         image.source.read_into(place.offset, data.data)
@@ -214,37 +202,27 @@ def _within_range(words: NDArray[np.uint16], image: ImageHeader) -> NDArray[np.u
     return words
 
 
-_VIEW_CODES: Final = {
-    code: view
-    for view, codes in tomllib.loads(packaged_text("dicom/film/views.toml")).items()
-    for code in codes.split()
-}
-"""View by its code of SNOMED CT or the older SNOMED-RT."""
+# View by its code of SNOMED CT or the older SNOMED-RT.
+_VIEWS: Final[dict[str, str]] = tomllib.loads(packaged_text("dicom/film/views.toml"))
+_VIEW_CODES: Final = {code: view for view, codes in _VIEWS.items() for code in codes.split()}
 _SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))  # coding schemes of SNOMED
 # Other spellings of View Position.
 _SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
-_FAMILIES: Final = tuple(
-    frozenset(names.split())
-    for names in ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
-)
-"""Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`."""
+# Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`.
+_NAMES: Final = ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
+_FAMILIES: Final = tuple(frozenset(names.split()) for names in _NAMES)
 # Views of which one contradicts the other.
 _OPPOSITE: Final = tuple(frozenset(names.split()) for names in ("AP PA", "LL RL", "ML LM", "DP PD"))
 _SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})  # Image Laterality to a side
 _DIRECTIONS: Final = frozenset("LRAPHF")  # letters of Patient Orientation
-_NO_FLIP: Final = frozenset(("NO", ""))  # values of Field of View Horizontal Flip
 
 
 def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
     """View of a film, and notes on contradictions and on turned fields of view."""
     position, notes = _position(film)
     side, side_notes = _side(film)
-    view = FilmView(
-        position=position,
-        laterality=side,
-        body_part=film.image.series.body_part,
-        patient_orientation=_orientation(film),
-    )
+    body_part, orientation = film.image.series.body_part, _orientation(film)
+    view = FilmView(position=position, laterality=side, body_part=body_part, patient_orientation=orientation)
     return view, (*notes, *side_notes, *_turned(film))
 
 
@@ -281,10 +259,9 @@ def _orientation(film: FilmHeader) -> tuple[str, str] | None:
 
 def _turned(film: FilmHeader) -> tuple[str, ...]:
     rotation = values.decimal(film.raw(tags.FIELD_ROTATION))
-    is_flipped = (film.word(tags.FIELD_FLIP) or "") not in _NO_FLIP
     notes = []
     if rotation:
         notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")
-    if is_flipped:
+    if (film.word(tags.FIELD_FLIP) or "NO") != "NO":
         notes.append("The field of view was flipped left to right after exposure.")
     return tuple(notes)

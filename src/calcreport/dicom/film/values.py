@@ -33,10 +33,9 @@ from calcreport.dicom.header.image_header import PixelDescription
 
 _WORD_BITS: Final = 16  # of a stored value at most
 _SLOPES: Final = (1e-6, 1e6)  # plausible rescale slopes
-_LARGEST_SHIFT: Final = 4_194_304
-"""An intercept of more steps than this would round neighbouring values to one in 32-bit floats."""
+_LARGEST_SHIFT: Final = 4_194_304  # an intercept of more steps would round neighbouring values to one in 32-bit floats
+# Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do.
 _SIGNS: Final = MappingProxyType({1: 1, 0xFFFF: -1})
-"""Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do."""
 # End of a note.
 _CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds unless the picture shows otherwise."
 
@@ -91,13 +90,9 @@ def values_of(film: FilmHeader, tables: Item) -> WordValues:
 
 def _stored_values(pixels: PixelDescription) -> NDArray[np.float64]:
     """Stored value of every word: bits beyond High Bit (old overlays lie there) dropped, sign extended."""
-    stored, high = pixels.bits_stored or _WORD_BITS, pixels.high_bit or 0
-    words = np.arange(1 << _WORD_BITS, dtype=np.uint16)
-    shifted = words << np.uint16(_WORD_BITS - 1 - high)
-    cut = _WORD_BITS - stored
-    if pixels.representation == 1:
-        return (shifted.view(np.int16) >> np.int16(cut)).astype(np.float64)
-    return (shifted >> np.uint16(cut)).astype(np.float64)
+    words = np.arange(1 << _WORD_BITS, dtype=np.uint16) << np.uint16(_WORD_BITS - 1 - (pixels.high_bit or 0))
+    signed = words.view(np.int16) if pixels.representation == 1 else words
+    return (signed >> signed.dtype.type(_WORD_BITS - (pixels.bits_stored or _WORD_BITS))).astype(np.float64)
 
 
 def _possible_values(pixels: PixelDescription) -> NDArray[np.float64]:
@@ -111,17 +106,12 @@ def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.floa
     pixels = film.image.pixels
     slope_raw, intercept_raw = (values.strip(film.raw(tag) or b"") for tag in (tags.SLOPE, tags.INTERCEPT))
     if film.item.sequences.get(tags.MODALITY_LUT):
-        table = table_of(
-            tables.sequences.get(tags.MODALITY_LUT, []),
-            is_signed=pixels.representation == 1,
-            is_big_endian=pixels.is_big_endian,
-        )
+        table = table_of(tables, tags.MODALITY_LUT, pixels, is_signed=pixels.representation == 1)
         if table is None or not _is_monotonic(table.apply(_possible_values(pixels))):
             raise problem("calibration.modality_lut")
         notes = ["Modality LUT and rescale are both present; the LUT is used."] if slope_raw or intercept_raw else []
         return table.apply, notes
-    slope = values.decimal(slope_raw) if slope_raw else 1.0
-    intercept = values.decimal(intercept_raw) if intercept_raw else 0.0
+    slope, intercept = values.decimal(slope_raw or b"1"), values.decimal(intercept_raw or b"0")
     if slope is None or intercept is None or not _SLOPES[0] <= abs(slope) <= _SLOPES[1]:
         raise problem("calibration.film_rescale")
     if abs(intercept) > abs(slope) * _LARGEST_SHIFT:
@@ -132,7 +122,7 @@ def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.floa
 def _is_monotonic(outputs: NDArray[np.float64]) -> bool:
     """Whether outputs never turn back, and are not all the same: else two attenuations would share a value."""
     steps = np.diff(outputs)
-    return bool((steps >= 0).all() or (steps <= 0).all()) and bool(steps.any())
+    return bool(((steps >= 0).all() or (steps <= 0).all()) and steps.any())
 
 
 def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:
@@ -182,23 +172,25 @@ class LookupTable:
         return np.asarray(self.outputs[index])
 
 
-def table_of(items: list[Item], *, is_signed: bool, is_big_endian: bool) -> LookupTable | None:
-    """First table of a Modality or VOI LUT Sequence, or ``None`` when it is damaged.
+def table_of(tables: Item, tag: int, pixels: PixelDescription, *, is_signed: bool) -> LookupTable | None:
+    """First table of a Modality or VOI LUT Sequence, `tag`, or ``None`` when it is damaged.
 
     The descriptor's second value is two's complement where inputs may be negative (`is_signed`).
     """
-    descriptor = items[0].values.get(tags.LUT_DESCRIPTOR, b"") if items else b""
-    data = items[0].values.get(tags.LUT_DATA, b"") if items else b""
+    items = tables.sequences.get(tag, [])
+    descriptor, data = (
+        items[0].values.get(part, b"") if items else b"" for part in (tags.LUT_DESCRIPTOR, tags.LUT_DATA)
+    )
     if len(descriptor) != _DESCRIPTOR_BYTES:
         return None
-    order = ">" if is_big_endian else "<"
+    order = ">" if pixels.is_big_endian else "<"
     count, first, bits = struct.unpack(f"{order}H{'h' if is_signed else 'H'}H", descriptor)
     count = count or _MOST_ENTRIES
     if not _BITS[0] <= bits <= _BITS[1]:
         return None
     if len(data) == 2 * count:
         outputs = np.frombuffer(data, dtype=f"{order}u2")
-    elif bits == _BITS[0] and len(data) == count + count % 2 and not is_big_endian:
+    elif bits == _BITS[0] and len(data) == count + count % 2 and not pixels.is_big_endian:
         outputs = np.frombuffer(data, dtype=np.uint8, count=count)
     else:
         return None
@@ -236,11 +228,7 @@ def _by_table(
 ) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
     if not film.item.sequences.get(tags.VOI_LUT):
         return None, ()
-    table = table_of(
-        tables.sequences.get(tags.VOI_LUT, []),
-        is_signed=meaning.is_output_signed,
-        is_big_endian=film.image.pixels.is_big_endian,
-    )
+    table = table_of(tables, tags.VOI_LUT, film.image.pixels, is_signed=meaning.is_output_signed)
     if table is None:
         return None, ("The VOI LUT is damaged and was not used for the picture.",)
     return table.apply(meaning.output) / ((1 << table.bits) - 1), ()
