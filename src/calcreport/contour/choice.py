@@ -12,8 +12,7 @@ margins).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import StrEnum, unique
 from typing import Final
 
@@ -26,13 +25,11 @@ _LESION_NAME: Final = re.compile(r"(?:^|[^a-z])(gtv|tumou?r|mass(?!et)|lesion|ne
 _OTHER_NAME: Final = re.compile(
     r"(?:^|[^a-z])([cpi]tv|o?edema|body|external|skin|couch|table|margin|ring|dose|bed)(?:[^a-z]|$)"
 )
-_OTHER_TYPES: Final = frozenset(  # RT ROI Interpreted Type of what is no lesion
-    {
-        "EXTERNAL", "PTV", "CTV", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "AVOIDANCE", "MARKER", "REGISTRATION",
-        "ISOCENTER", "CONTRAST_AGENT", "SUPPORT", "FIXATION", "DOSE_REGION", "DOSE_MEASUREMENT", "BRACHY_CHANNEL",
-        "BRACHY_ACCESSORY", "BRACHY_SRC_APP", "BRACHY_CHNL_SHLD",
-    }
-)  # fmt: skip
+_OTHER_TYPES: Final = frozenset((  # RT ROI Interpreted Type of what is no lesion
+    "EXTERNAL", "PTV", "CTV", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "AVOIDANCE", "MARKER", "REGISTRATION",
+    "ISOCENTER", "CONTRAST_AGENT", "SUPPORT", "FIXATION", "DOSE_REGION", "DOSE_MEASUREMENT", "BRACHY_CHANNEL",
+    "BRACHY_ACCESSORY", "BRACHY_SRC_APP", "BRACHY_CHNL_SHLD",
+))  # fmt: skip
 
 
 @unique
@@ -42,15 +39,6 @@ class Kind(StrEnum):
     LESION = "lesion"
     OTHER = "other"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A structure that could be a lesion: its number in the file, its name as received, what it is taken for."""
-
-    key: int
-    name: str
-    kind: Kind
 
 
 def kind_of(name: str, interpreted_type: str = "") -> Kind:
@@ -65,19 +53,24 @@ def kind_of(name: str, interpreted_type: str = "") -> Kind:
     return Kind.LESION if declared == "GTV" or _LESION_NAME.search(lowered) else Kind.UNKNOWN
 
 
-def choose(candidates: Sequence[Candidate], *, wanted: str | None, is_drawn_for_lesions: bool) -> tuple[int, ...]:
-    """Keys of the structures that are lesions, at least one, in the order of the file.
+def choose(
+    names: Mapping[int, str], kinds: Iterable[Kind], *, wanted: str | None, is_drawn_for_lesions: bool
+) -> tuple[int, ...]:
+    """Numbers of the structures that are lesions, at least one, in the order of the file.
 
-    `candidates` are all structures with a contour; `wanted`, a name or number given by the user, decides alone. With
-    `is_drawn_for_lesions` several structures of unknown kind are all lesions: a label map holds what its author wanted
-    to hold, a planning file holds the anatomy too.
+    `names` and `kinds` are of all structures with a contour, by number; `wanted`, a name or number given by the user,
+    decides alone. With `is_drawn_for_lesions` several structures of unknown kind are all lesions: a label map holds
+    what its author wanted to hold, a planning file holds the anatomy too.
 
     Raises `InputError` ``mask.empty``, ``mask.unknown_structure``, ``mask.which_structure`` or ``mask.too_many``. Names
     are not repeated in messages: they may hold patient data.
     """
-    if not candidates:
+    if not names:
         refuse("mask.empty", "the lesion mask holds no contour; draw the lesion and export it again")
-    keys = _named(candidates, wanted) if wanted is not None else _guessed(candidates, is_drawn_for_lesions)
+    if wanted is not None:
+        keys = _named(names, wanted.strip().casefold())
+    else:
+        keys = _guessed(dict(zip(names, kinds, strict=True)), is_drawn_for_lesions)
     if len(keys) > MAX_LESIONS:
         refuse(
             "mask.too_many",
@@ -86,28 +79,28 @@ def choose(candidates: Sequence[Candidate], *, wanted: str | None, is_drawn_for_
     return keys
 
 
-def _named(candidates: Sequence[Candidate], wanted: str) -> tuple[int, ...]:
-    text = wanted.strip().casefold()
-    keys = tuple(c.key for c in candidates if c.name.strip().casefold() == text)
-    keys = keys or tuple(c.key for c in candidates if str(c.key) == text)
-    if not keys:
-        refuse(
+def _named(names: Mapping[int, str], wanted: str) -> tuple[int, ...]:
+    keys = tuple(key for key, name in names.items() if name.strip().casefold() == wanted)
+    return (
+        keys
+        or tuple(key for key in names if str(key) == wanted)
+        or refuse(
             "mask.unknown_structure",
-            f"none of the {len(candidates)} structures in the lesion mask has the name or number given with "
+            f"none of the {len(names)} structures in the lesion mask has the name or number given with "
             "--lesion-roi; use the name shown by the program that drew it",
         )
-    return keys
+    )
 
 
-def _guessed(candidates: Sequence[Candidate], is_drawn_for_lesions: bool) -> tuple[int, ...]:  # noqa: FBT001 - private
-    lesions = tuple(c.key for c in candidates if c.kind is Kind.LESION)
-    unknown = tuple(c.key for c in candidates if c.kind is Kind.UNKNOWN)
-    if lesions:
-        return lesions
-    if len(unknown) == len(candidates) and (len(candidates) == 1 or is_drawn_for_lesions):
-        return unknown
-    return refuse(
-        "mask.which_structure",
-        f"the lesion mask holds {len(candidates)} structure(s) and does not say which is the lesion; "
-        "name it with --lesion-roi, or call it GTV, tumor, mass or lesion (a CTV or PTV holds a margin)",
+def _guessed(kinds: Mapping[int, Kind], is_drawn_for_lesions: bool) -> tuple[int, ...]:  # noqa: FBT001 - private
+    lesions = tuple(key for key, kind in kinds.items() if kind is Kind.LESION)
+    is_unknown = set(kinds.values()) == {Kind.UNKNOWN} and (len(kinds) == 1 or is_drawn_for_lesions)
+    return (
+        lesions
+        or (tuple(kinds) if is_unknown else ())
+        or refuse(
+            "mask.which_structure",
+            f"the lesion mask holds {len(kinds)} structure(s) and does not say which is the lesion; "
+            "name it with --lesion-roi, or call it GTV, tumor, mass or lesion (a CTV or PTV holds a margin)",
+        )
     )

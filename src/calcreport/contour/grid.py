@@ -216,14 +216,13 @@ def _resample(
     return sitk.GetArrayFromImage(placed), (int(lowest[0]), int(lowest[1]), int(lowest[2]))
 
 
+def is_outside(index: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> bool:
+    """Whether any of some places, ``(slice, row, column)``, lies beyond the outer border of the outermost voxels."""
+    return bool((index < -_BEYOND).any() or (index > np.array(ct_shape) - 1 + _BEYOND).any())
+
+
 def _is_beyond(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> bool:
-    limits = np.array(ct_shape, dtype=np.float64) - 1 + _BEYOND
-    corners = _corners(voxels.shape, 0.0) @ to_ct[:3, :3].T + to_ct[:3, 3]
-    if bool((corners >= -_BEYOND).all() and (corners <= limits).all()):
+    if not is_outside(_corners(voxels.shape, 0.0) @ to_ct[:3, :3].T + to_ct[:3, 3], ct_shape):
         return False
-    for i in range(voxels.shape[0]):
-        j, k = np.nonzero(voxels[i])
-        index = np.column_stack((np.full(j.size, i), j, k)) @ to_ct[:3, :3].T + to_ct[:3, 3]
-        if bool((index < -_BEYOND).any() or (index > limits).any()):
-            return True
-    return False
+    planes = (np.argwhere(plane) @ to_ct[:3, 1:3].T + to_ct[:3, 0] * i + to_ct[:3, 3] for i, plane in enumerate(voxels))
+    return any(is_outside(index, ct_shape) for index in planes)

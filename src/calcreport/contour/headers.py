@@ -21,31 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.contour.grid import checked_affine, refuse
-from calcreport.contour.stream import GZIP_MAGIC, Checked, Inflated, read_exactly, read_up_to, text_header, unpacked
+from calcreport.contour.stream import Checked, Inflated, read_exactly, read_up_to, text_header, unpacked
 
+# xyzt_units: unknown is taken as mm, as every program that leaves it out means it; metre, millimetre, micrometre.
 _UNIT_MM: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""xyzt_units: unknown is taken as mm, as every program that leaves it out means it; metre, millimetre, micrometre."""
-
 _NAMES: Final = (  # fields of both headers
     "size", "magic", "dim", "datatype", "pixdim", "vox_offset", "scale", "codes", "quaternion", "rows", "units",
 )  # fmt: skip
-_HEADERS: Final = (
-    np.dtype(
-        {
-            "names": _NAMES,
-            "formats": ["i4", "S4", "8i2", "i2", "8f4", "f4", "2f4", "2i2", "6f4", "(3,4)f4", "u1"],
-            "offsets": [0, 344, 40, 70, 76, 108, 112, 252, 256, 280, 123],
-            "itemsize": 348,
-        }
-    ),
-    np.dtype(
-        {
-            "names": _NAMES,
-            "formats": ["i4", "S4", "8i8", "i2", "8f8", "i8", "2f8", "2i4", "6f8", "(3,4)f8", "i4"],
-            "offsets": [0, 4, 16, 12, 104, 168, 176, 344, 352, 400, 500],
-            "itemsize": 540,
-        }
-    ),
+_HEADERS: Final = tuple(
+    np.dtype({"names": _NAMES, "formats": formats.split(), "offsets": offsets, "itemsize": size})
+    for formats, offsets, size in (
+        ("i4 S4 8i2 i2 8f4 f4 2f4 2i2 6f4 (3,4)f4 u1", [0, 344, 40, 70, 76, 108, 112, 252, 256, 280, 123], 348),
+        ("i4 S4 8i8 i2 8f8 i8 2f8 2i4 6f8 (3,4)f8 i4", [0, 4, 16, 12, 104, 168, 176, 344, 352, 400, 500], 540),
+    )
 )  # NIfTI-1 and NIfTI-2
 _MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
 
@@ -179,14 +167,11 @@ def check_nrrd(stream: IO[bytes]) -> Checked:
     fields = text_header(stream, ":", "")
     _check_layout(fields)
     _check_position(fields)
-    if fields["encoding"].lower() != "raw":
-        start = stream.tell()
-        if stream.read(2) != GZIP_MAGIC:
-            refuse("mask.damaged", "the lesion mask cannot be decompressed; export it again")
-        stream.seek(start)
-        stream = unpacked(stream)
+    voxels = stream if fields["encoding"].lower() == "raw" else unpacked(stream)
+    if voxels is stream and fields["encoding"].lower() != "raw":
+        refuse("mask.damaged", "the lesion mask cannot be decompressed; export it again")
     lines = ["NRRD0004", *(f"{key}: {fields[key]}" for key in _KEPT if key in fields), "encoding: raw", "", ""]
-    return Checked(suffix=".nrrd", header="\n".join(lines).encode(), voxels=stream, names=_names(fields))
+    return Checked(suffix=".nrrd", header="\n".join(lines).encode(), voxels=voxels, names=_names(fields))
 
 
 def _check_layout(fields: dict[str, str]) -> None:

@@ -16,10 +16,10 @@ from typing import IO, Final
 
 import numpy as np
 
-from calcreport.contour.choice import Candidate, choose, kind_of
+from calcreport.contour.choice import choose, kind_of
 from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels, refuse
 from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
-from calcreport.contour.stream import GZIP_MAGIC, Checked, decode, read_up_to, unpacked
+from calcreport.contour.stream import Checked, decode, read_up_to, unpacked
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
@@ -64,13 +64,9 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
         def beside(name: str) -> IO[bytes]:
             return stack.enter_context(_opened(path.parent / name, limits.max_file_bytes))
 
-        stream = beside(path.name)
+        stream = unpacked(beside(path.name))
         start = read_up_to(stream, 400)
         stream.seek(0)
-        if start[:2] == GZIP_MAGIC:
-            stream = unpacked(stream)
-            start = read_up_to(stream, 400)
-            stream.seek(0)
         checked = _label_map(stream, start, beside)
         if checked is None and not _is_dicom(start):
             refuse(
@@ -124,8 +120,7 @@ def _place_labels(
 ) -> tuple[PlacedMask, ...]:
     def choose_labels(keys: Iterable[int]) -> dict[int, str]:
         named = {key: names.get(key, "") for key in keys}
-        candidates = [Candidate(key=key, name=name, kind=kind_of(name)) for key, name in named.items()]
-        chosen = choose(candidates, wanted=roi, is_drawn_for_lesions=True)
+        chosen = choose(named, map(kind_of, named.values()), wanted=roi, is_drawn_for_lesions=True)
         return {key: named[key] or f"label {key}" for key in chosen}
 
     return place_labels(labels, volume.geometry, choose_labels)
@@ -157,10 +152,8 @@ def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple
             "mask.not_in_body",
             "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series",
         )
-    touches_edge = any(
-        piece.start == 0 or piece.stop == length for piece, length in zip(mask.box, volume.hu.shape, strict=True)
-    )
-    is_cut = lesion.is_beyond or touches_edge or bool((hu == NOT_IMAGED_HU).any())
+    at_edge = (p.start == 0 or p.stop == length for p, length in zip(mask.box, volume.hu.shape, strict=True))
+    is_cut = lesion.is_beyond or any(at_edge) or bool((hu == NOT_IMAGED_HU).any())
     name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"
     return LesionContour(name=name, mask=mask, is_cut=is_cut, notes=(*lesion.notes, *notes), outline=lesion.outline)
 
@@ -178,11 +171,9 @@ def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
 
 
 def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
-    views = []
-    for mask, second in ((one, other), (other, one)):
-        cut = [
-            slice(max(a.start, b.start) - a.start, max(0, min(a.stop, b.stop) - a.start))
-            for a, b in zip(mask.box, second.box, strict=True)
-        ]
-        views.append(mask.voxels[tuple(cut)])
-    return int(np.count_nonzero(views[0] & views[1])) if views[0].size and views[1].size else 0
+    low = np.maximum(one.offset, other.offset)
+    high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
+    if (high <= low).any():
+        return 0
+    first, second = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
+    return int(np.count_nonzero(first & second))

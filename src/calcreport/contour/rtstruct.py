@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from calcreport.contour.choice import Candidate, choose, kind_of
-from calcreport.contour.grid import PlacedMask, cut_out, refuse, skip_notes
+from calcreport.contour.choice import choose, kind_of
+from calcreport.contour.grid import PlacedMask, cut_out, is_outside, refuse, skip_notes
 from calcreport.contour.polygons import ON_SLICE, Plane, fill_stack, plane_area
 from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry
@@ -49,8 +49,8 @@ def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> 
         for item in dataset.get("RTROIObservationsSequence") or []
     }
     names = {key: str(rois[key].get("ROIName") or "") if key in rois else "" for key in contours}
-    candidates = [Candidate(key=key, name=names[key], kind=kind_of(names[key], types.get(key, ""))) for key in contours]
-    keys = choose(candidates, wanted=wanted, is_drawn_for_lesions=False)
+    kinds = (kind_of(name, types.get(key, "")) for key, name in names.items())
+    keys = choose(names, kinds, wanted=wanted, is_drawn_for_lesions=False)
     return tuple(_place(key, names[key], contours[key], rois.get(key), (dataset, volume)) for key in keys)
 
 
@@ -74,12 +74,13 @@ def _place(
     planes = _planes(polygons, geometry.spacing_mm[0], is_xor)
     notes = _check_frame(dataset, roi, volume, planes)
     stack = fill_stack(planes, geometry.shape, geometry.spacing_mm)
+    breaks = f"The lesion contour has {stack.open_breaks} wide break(s) between slices, taken as parts of one lesion."
     return PlacedMask(
         key=key,
         name=name,
         mask=cut_out(stack.voxels, stack.offset),
-        is_beyond=_is_beyond(polygons, geometry.shape),
-        notes=(*notes, *skip_notes(stack.interpolated_slices), *_break_notes(stack.open_breaks)),
+        is_beyond=any(is_outside(index, geometry.shape) for index in polygons),
+        notes=(*notes, *skip_notes(stack.interpolated_slices), *(breaks,) * bool(stack.open_breaks)),
         outline=_outline(planes, geometry),
     )
 
@@ -117,11 +118,6 @@ def _bulge_mm(outline_mm: NDArray[np.float64]) -> float:
     along = edges / lengths[:, None]
     turning = np.arccos(np.clip((along * np.roll(along, -1, axis=0)).sum(axis=1), -1, 1))
     return float(np.median(lengths * (turning + np.roll(turning, 1)) / 2)) / 8
-
-
-def _break_notes(open_breaks: int) -> Iterable[str]:
-    if open_breaks:
-        yield f"The lesion contour has {open_breaks} wide break(s) between slices, taken as parts of one lesion."
 
 
 def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDArray[np.float64]]:
@@ -211,17 +207,10 @@ def _check_frame(dataset: Dataset, roi: Dataset | None, volume: CtVolume, planes
         return ()
     is_on_slices = all(abs(plane.position - round(plane.position)) <= ON_SLICE for plane in planes)
     if expected in of_file and (not own or is_on_slices):
-        return (
-            "The contour file names two frames of reference; its contours lie on the slices of this series.",
-        ) * bool(own)
+        note = "The contour file names two frames of reference; its contours lie on the slices of this series."
+        return (note,) * bool(own)
     return refuse(
         "mask.other_frame",
         "the lesion mask was drawn in another frame of reference than this CT series; export the contour drawn on this "
         "series, or register the two first",
     )
-
-
-def _is_beyond(polygons: list[NDArray[np.float64]], shape: tuple[int, int, int]) -> bool:
-    """Whether a contour point lies further outside than the outer border of the outermost voxels."""
-    limits = np.array(shape) - 0.5 + 0.01
-    return any(bool((index < -0.51).any() or (index > limits).any()) for index in polygons)

@@ -17,16 +17,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import iter_pixels
 
-from calcreport.contour.choice import Candidate, Kind, choose, kind_of
-from calcreport.contour.grid import (
-    LabelVolume,
-    MaskGrid,
-    PlacedMask,
-    checked_affine,
-    place_grid,
-    place_labels,
-    refuse,
-)
+from calcreport.contour.choice import Kind, choose, kind_of
+from calcreport.contour.grid import LabelVolume, MaskGrid, PlacedMask, checked_affine, place_grid, place_labels, refuse
 from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
@@ -163,8 +155,8 @@ def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[
 def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted: str | None) -> dict[int, str]:
     """Numbers and labels of the segments that are lesions, among those that have voxels or frames."""
     names = {key: str(segments[key].get("SegmentLabel") or "") if key in segments else "" for key in keys}
-    candidates = [Candidate(key=key, name=name, kind=_kind(segments.get(key), name)) for key, name in names.items()]
-    return {key: names[key] for key in choose(candidates, wanted=wanted, is_drawn_for_lesions=True)}
+    kinds = (_kind(segments.get(key), name) for key, name in names.items())
+    return {key: names[key] for key in choose(names, kinds, wanted=wanted, is_drawn_for_lesions=True)}
 
 
 def _kind(segment: Dataset | None, name: str) -> Kind:

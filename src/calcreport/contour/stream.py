@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from calcreport.contour.grid import LabelVolume, checked_affine, refuse
 from calcreport.settings import ReadingSettings
 
-GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
-
+_GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
 _MAX_LABEL: Final = 65_535  # labels are small whole numbers; larger values belong to an image
-
 _PIECE: Final = 1_048_576  # bytes read at a time, 1 MiB
 _MAX_LINES: Final = 5_000  # of a header
 _MAX_HEADER: Final = 16_777_216  # Segment tables of an atlas make long headers; more than this is not a header
@@ -65,7 +63,7 @@ class Inflated:
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
     """Return the stream from its present position, decompressed when it is gzip data there."""
     start = stream.tell()
-    is_packed = stream.read(2) == GZIP_MAGIC
+    is_packed = stream.read(2) == _GZIP_MAGIC
     stream.seek(start)
     return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb")) if is_packed else stream
 
