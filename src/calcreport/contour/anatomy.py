@@ -33,21 +33,19 @@ from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
 BONE_HU: Final = 100  # denser than muscle, fat and marrow; cortex and most cancellous bone are denser still
-
 LEAST_FIT: Final = 0.5
 """Least share of the voxels labelled as bone that is denser than that: 0.75 in an example of TotalSegmentator, 0.45
 with its masks moved by 12 mm or mirrored. Where hardly any bone is labelled, of solid structures that is not air."""
-
 _AIR_HU: Final = -300  # below any tissue
 _FEW_VOXELS: Final = 200  # fewer voxels of bone than this say nothing about the fit
 
 # Solid kinds hold no air; masks have 8 bits; a file is named as its structure.
+_BONE: Final = frozenset((StructureKind.BONE,))
 _SOLID: Final = frozenset(StructureKind) - {StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY}
 _MOST_LABELS: Final = 255
 _SUFFIX: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _NAMED: Final = re.compile(rb'<Label\s+Key="(\d{1,5})"[^>]{0,200}>\s*<!\[CDATA\[([^\]]{1,64})\]\]>')
 """Label table in the header extension that TotalSegmentator writes."""
-
 _USED: Final = (  # note in the report
     "Anatomy masks of another program were used to tell bones, vessels and organs apart; the masks themselves were not "
     "checked beyond their fit to the images."
@@ -103,17 +101,18 @@ def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[An
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
     if names:
         return [_labelled(read, names, volume)]
-    found = []
-    for version, classes in _table().numbered.items():
-        if most <= len(classes):
-            note = f"The anatomy mask does not name its labels; they were read as those of TotalSegmentator {version}."
-            found.append(_labelled(read, {n: (name,) for n, name in enumerate(classes, start=1)}, volume, note))
-    return found or _refuse_names()
+    note = "The anatomy mask does not name its labels; they were read as those of TotalSegmentator "
+    return [
+        _labelled(read, {n: (name,) for n, name in enumerate(classes, start=1)}, volume, f"{note}{version}.")
+        for version, classes in _table().numbered.items()
+        if most <= len(classes)
+    ] or _refuse_names()
 
 
 def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: CtVolume, *notes: str) -> AnatomyLabels:
     most = int(read.codes.max())
-    known = {code: one for code in names if code <= most and (one := _find(names[code])) is not None}
+    found = {code: next(filter(None, map(_table().find, names[code])), None) for code in names if code <= most}
+    known = {code: one for code, one in found.items() if one is not None}
     structures = _numbered(known.values())
     lut = np.zeros(most + 1, dtype=np.uint8)
     lut[list(known)] = [one.value for one in structures]
@@ -131,10 +130,6 @@ def _read_labels(
         return read_segments(stream, volume, limits.max_volume_voxels)
     in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
     return decode(checked, limits), {key: (name,) for key, name in (checked.names | in_header).items() if key}
-
-
-def _find(names: tuple[str, ...]) -> Structure | None:
-    return next(filter(None, map(_table().find, names)), None)
 
 
 def _numbered(found: Iterable[Structure]) -> tuple[Structure, ...]:
@@ -162,20 +157,18 @@ def _lay(codes: NDArray[np.uint8], affine: NDArray[np.float64], volume: CtVolume
 
 def _most_plausible(candidates: Sequence[AnatomyLabels], volume: CtVolume) -> AnatomyLabels:
     """The reading of the labels by which bone is dense and what is no bone is not, where one does better."""
+    if len(candidates) == 1:
+        return candidates[0]
     shares = []
-    for labels in candidates if len(candidates) > 1 else ():
-        is_bone, is_solid = (
-            np.isin(labels.labels, labels.values_of(kinds)) for kinds in ({StructureKind.BONE}, _SOLID)
-        )
+    for labels in candidates:
+        is_bone, is_solid = (np.isin(labels.labels, labels.values_of(kinds)) for kinds in (_BONE, _SOLID))
         shares.append(float(np.mean(is_bone[is_solid] == (volume.hu[is_solid] >= BONE_HU))) if is_solid.any() else 0.0)
-    if shares and shares.count(max(shares)) > 1:
-        _refuse_names()
-    return candidates[int(np.argmax(shares))] if shares else candidates[0]
+    return candidates[int(np.argmax(shares))] if shares.count(max(shares)) == 1 else _refuse_names()
 
 
 def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
     """Share of the bone labels that are as dense as bone; with hardly any, of the solid labels that are not air."""
-    for kinds, least_hu, fewest in (({StructureKind.BONE}, BONE_HU, _FEW_VOXELS), (_SOLID, _AIR_HU, 1)):
+    for kinds, least_hu, fewest in ((_BONE, BONE_HU, _FEW_VOXELS), (_SOLID, _AIR_HU, 1)):
         inside = volume.hu[np.isin(labels.labels, labels.values_of(kinds))]
         if inside.size >= fewest:
             return float(np.mean(inside >= least_hu))
@@ -183,12 +176,10 @@ def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
 
 
 COMMAND: Final = "TotalSegmentator"  # as installed, on the path
-
 _NO_NETWORK: Final = {
     name: "http://127.0.0.1:9" for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper())
 }
 """A proxy that answers nothing: TotalSegmentator sends usage statistics, and fetches weights that are missing."""
-
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Limited in our own process, for reasons that do not hold for a network."""
 

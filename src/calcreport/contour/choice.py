@@ -1,12 +1,7 @@
 """Which of the structures, segments or labels in a mask file are lesions.
 
 A planning file outlines the body, bones and the couch beside the tumour, and margins around it. A margin (CTV, PTV) is
-larger than the lesion, so it is never taken as the lesion unless the reader names it.
-
-References
-----------
-PS3.3 C.8.8.8.1 (RT ROI Interpreted Type); ICRU Report 83 (GTV is the demonstrable extent of the tumour; CTV and PTV add
-margins).
+larger than the lesion (ICRU Report 83), so it is never taken as the lesion unless the reader names it.
 """
 
 from __future__ import annotations

@@ -185,8 +185,8 @@ def lay_labels(
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
     """Lay labels, shape ``(n0, n1, n2)``, into the grid of a CT volume by nearest neighbour, as `place_grid` does.
 
-    `affine`, shape ``(4, 4)``, leads from the voxel-centre index of `codes` to LPS mm. Returns a box of CT voxels and
-    the index of its first one; ``None`` when no label lies in the volume.
+    `affine` leads from the voxel-centre index of `codes` to LPS mm. Returns a box of CT voxels and the index of its
+    first one; ``None`` when no label lies in the volume.
     """
     cut = _cut(codes, affine)
     return None if cut is None else _resample(cut[0], np.linalg.inv(geometry.affine) @ cut[1], geometry.shape)

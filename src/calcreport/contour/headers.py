@@ -3,12 +3,8 @@
 Unlike general readers, this one takes no position for granted: a file that does not say where its voxels are in the
 scanner is refused, and so is one whose two statements differ. SimpleITK reads neither NIfTI-2 nor sheared grids: it is
 given a plain NIfTI-1 header, and the affine is that of the file. NIfTI's world axes are right, anterior, superior;
-origin and offset of the others are the centre of the first sample, LPS mm.
-
-References
-----------
-nifti1.h and nifti2.h, https://nifti.nimh.nih.gov; Nearly Raw Raster Data format definition,
-https://teem.sourceforge.net/nrrd/format.html; MetaIO, https://itk.org/Wiki/MetaIO/Documentation.
+origin and offset of the others are the centre of the first sample, LPS mm. References: https://nifti.nimh.nih.gov,
+https://teem.sourceforge.net/nrrd/format.html, https://itk.org/Wiki/MetaIO/Documentation.
 """
 
 from __future__ import annotations
@@ -36,7 +32,6 @@ _HEADERS: Final = tuple(
     )
 )  # NIfTI-1 and NIfTI-2
 _MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
-
 _AGREEMENT_MM: Final = 0.1
 """qform is stored as a rotation in single precision; a larger difference to sform is a contradiction."""
 

@@ -1,6 +1,5 @@
 """A reader's contour of the whole lesion, from whatever file it was drawn into.
 
-Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, recognised by content.
 Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is
 refused.
 """
@@ -25,7 +24,6 @@ from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
 
 _AIR_HU: Final = -500  # less dense than lung or fat ever average: a soft-tissue lesion does not lie in it
-
 _NAME_LENGTH: Final = 64  # length of a DICOM long string; longer names are cut
 
 
@@ -38,9 +36,7 @@ def read_lesion_masks(
     suffix does not matter. `volume` is the CT series the lesion was drawn on, or one of the same frame of reference;
     `roi` the name or number of the structure, segment or label that is the lesion, needed when the file does not tell.
     Each of them is one lesion, however many parts it has; a voxel belongs to it when its centre lies inside the
-    contour.
-
-    Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
+    contour. Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
     """
     limits = limits or ReadingSettings()
     with open_mask(path, limits) as (stream, checked):

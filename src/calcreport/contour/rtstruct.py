@@ -21,22 +21,16 @@ _MAX_POINTS: Final = 5_000_000  # of one file
 _MAX_CONTOURS: Final = 50_000  # of one file
 _MAX_CONTOURS_A_PLANE: Final = 2_000
 """Far above any drawn lesion; beyond them a file is damaged or meant to exhaust memory."""
-
 _FLATNESS_MM: Final = 0.5
 """A contour may leave its slice plane by this much (rounding, a fraction of a degree) and still be planar."""
-
 _SAME_PLANE_MM: Final = 0.1  # contours this close along the slice normal were drawn in one plane
-
 _DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"  # of Contour Data
 
 
 def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> tuple[PlacedMask, ...]:
-    """Rasterise the lesions of a structure set, one entry each.
+    """Rasterise the lesions of a structure set, one entry each; `wanted` is as for `choose`.
 
-    `wanted` is the ROI name or number chosen by the user.
-
-    Raises `InputError` ``mask.other_frame``, ``mask.not_axial``, ``mask.damaged``, ``mask.too_large`` and those of
-    `choose`.
+    Raises `InputError` ``mask.other_frame``, ``mask.not_axial``, ``mask.damaged``, ``mask.too_large``, or as `choose`.
     """
     contours = {
         int(item.ReferencedROINumber): closed

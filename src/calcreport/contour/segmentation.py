@@ -7,8 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, Final, NoReturn
+from typing import IO, Final, NamedTuple, NoReturn
 
 import numpy as np
 import pydicom
@@ -26,7 +25,6 @@ from calcreport.model.image import CtVolume
 _RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
 _SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation Storage and Label Map Segmentation Storage."""
-
 _DAMAGE: Final = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RecursionError, OSError, EOFError,
     struct.error, zlib.error, InvalidDicomError, BytesLengthException,
@@ -39,8 +37,7 @@ _ANATOMY: Final = frozenset({"123037004", "T-D000A", "260787004", "A-00004"})
 _OFF_PLANE: Final = 0.1  # a frame is on a plane of the grid when it lies within this part of the plane distance
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Frames:
+class _Frames(NamedTuple):
     """Where every frame lies: upper-left voxel centres ``(n, 3)`` and the steps of one row and one column, LPS mm."""
 
     origins_mm: NDArray[np.float64]
@@ -69,10 +66,7 @@ def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_vox
 def read_segments(
     stream: IO[bytes], volume: CtVolume, max_voxels: int
 ) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
-    """Read every segment of a Segmentation as a label, and what each is called.
-
-    Raises `InputError` ``mask.unknown_format``, ``mask.damaged``, and those of `read_labels`.
-    """
+    """Read a Segmentation as `read_labels`; raises `InputError` ``mask.unknown_format``, ``mask.damaged`` too."""
     with _opened(stream) as (dataset, sop_class):
         if sop_class in _SEGMENTATIONS:
             return read_labels(dataset, volume, max_voxels)
@@ -97,9 +91,8 @@ def _opened(stream: IO[bytes]) -> Iterator[tuple[Dataset, str]]:
 def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
     """Lay the lesions of a segmentation with pixel data into the CT grid, one entry each.
 
-    `wanted` is the segment label or number chosen by the user; `max_voxels` bounds what is decoded. Fractional segments
-    are cut at half their maximum. Raises `InputError` ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``,
-    ``mask.too_large`` and those of `choose`.
+    `max_voxels` bounds what is decoded. Fractional segments are cut at half their maximum. Raises `InputError`
+    ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
     """
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     segments = _segments(dataset)
@@ -122,7 +115,7 @@ def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[La
     """
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     names: dict[int, tuple[str, ...]] = {
-        number: (str(item.get("SegmentLabel") or ""), str(item.get("SegmentDescription") or ""))
+        number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))
         for number, item in _segments(dataset).items()
     }
     return LabelVolume(codes=_codes(dataset, planes), affine=affine), names
@@ -160,11 +153,11 @@ def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted
 
 
 def _kind(segment: Dataset | None, name: str) -> Kind:
-    category = (segment.get("SegmentedPropertyCategoryCodeSequence") or []) if segment is not None else []
-    code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
     by_name = kind_of(name)
-    if by_name is not Kind.UNKNOWN:
+    if by_name is not Kind.UNKNOWN or segment is None:
         return by_name
+    category = segment.get("SegmentedPropertyCategoryCodeSequence") or []
+    code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
     if code in _ABNORMAL:
         return Kind.LESION
     return Kind.OTHER if code in _ANATOMY else Kind.UNKNOWN
@@ -185,12 +178,7 @@ def _check_size(dataset: Dataset, max_voxels: int) -> None:
 def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
     """Item of a functional group: of the frame, else shared by all."""
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for holder in (frame, *shared[:1]):
-        items = holder.get(name) or []
-        if len(items):
-            item: Dataset = items[0]
-            return item
-    return None
+    return next((items[0] for holder in (frame, *shared[:1]) if len(items := holder.get(name) or [])), None)
 
 
 def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
@@ -220,12 +208,8 @@ def _frames(dataset: Dataset) -> _Frames:
     origins_mm, all_steps_mm = np.array(origins), np.array(steps)
     if origins_mm.shape[1:] != (3,) or all_steps_mm.shape[1:] != (6,) or np.ptp(all_steps_mm, axis=0).max() > 1e-3:
         _refuse_geometry()
-    return _Frames(
-        origins_mm=origins_mm,
-        row_step_mm=all_steps_mm[0, :3],
-        column_step_mm=all_steps_mm[0, 3:],
-        declared_step_mm=None if declared is None else float(declared),
-    )
+    step_mm = None if declared is None else float(declared)
+    return _Frames(origins_mm, all_steps_mm[0, :3], all_steps_mm[0, 3:], step_mm)
 
 
 def _grid(frames: _Frames, geometry: VolumeGeometry) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

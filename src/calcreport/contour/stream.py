@@ -23,8 +23,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
 _MAX_LABEL: Final = 65_535  # labels are small whole numbers; larger values belong to an image
 _PIECE: Final = 1_048_576  # bytes read at a time, 1 MiB
 _MAX_LINES: Final = 5_000  # of a header
-_MAX_HEADER: Final = 16_777_216  # Segment tables of an atlas make long headers; more than this is not a header
-
+_MAX_HEADER: Final = 16_777_216  # segment tables of an atlas make long headers; more than this is not a header
 _READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}  # ITK's reader of each format
 
 
@@ -165,20 +164,17 @@ def _append(path: Path, voxels: IO[bytes], count: int) -> None:
 def _labels(stored: NDArray[np.generic], scale: tuple[float, float]) -> NDArray[np.uint16]:
     codes = np.zeros(stored.shape, dtype=np.uint16)
     for plane, values in zip(codes, stored, strict=True):
-        if scale[1] != 0.0 or values.any():
-            plane[:] = _as_labels(values, scale)
-    return codes
-
-
-def _as_labels(stored: NDArray[np.generic], scale: tuple[float, float]) -> NDArray[np.uint16]:
-    values = np.asarray(stored) if scale == (1.0, 0.0) else np.asarray(stored, dtype=np.float64) * scale[0] + scale[1]
-    is_whole = values.dtype.kind in "iu" or bool(
-        np.isfinite(values).all() and (np.abs(values - np.rint(values)) < 1e-3).all()
-    )
-    if not is_whole or values.min() < 0 or values.max() > _MAX_LABEL:
-        refuse(
-            "mask.not_labels",
-            "the lesion mask is not a label map (whole numbers, 0 outside): an image, or a map of probabilities; "
-            "threshold it and save it as labels",
+        if scale[1] == 0.0 and not values.any():
+            continue
+        labels = values if scale == (1.0, 0.0) else np.asarray(values, dtype=np.float64) * scale[0] + scale[1]
+        is_whole = labels.dtype.kind in "iu" or (
+            np.isfinite(labels).all() and (abs(labels - np.rint(labels)) < 1e-3).all()
         )
-    return np.asarray(np.rint(values), dtype=np.uint16)
+        if not is_whole or labels.min() < 0 or labels.max() > _MAX_LABEL:
+            refuse(
+                "mask.not_labels",
+                "the lesion mask is not a label map (whole numbers, 0 outside): an image, or a map of probabilities; "
+                "threshold it and save it as labels",
+            )
+        plane[:] = np.rint(labels)
+    return codes

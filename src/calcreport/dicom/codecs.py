@@ -147,7 +147,7 @@ def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np
 
 
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # tags of an item and of the end, little-endian
-_MOST_FRAGMENTS: Final = 1_000_000
+_MOST_FRAGMENTS: Final = 1_000_000  # more is damage
 _HEADER: Final = 8  # bytes of tag and length
 
 Frame = tuple[tuple[int, int], ...]  # Fragments of one frame: offset in the file and length in bytes

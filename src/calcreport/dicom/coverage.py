@@ -116,11 +116,8 @@ def not_covered(
 
 def is_detail(extent: Extent, others: Iterable[Extent], *, share: float) -> bool:
     """Whether another stack shows most of what this one shows, and this one shows less than `share` of its length."""
-    for other in others:
-        is_shorter = extent.slab_mm < share * other.slab_mm and are_comparable(extent, other)
-        if is_shorter and _shared_mm3(extent.box, other.box) >= share * _mm3(extent.box):
-            return True
-    return False
+    longer = (other for other in others if extent.slab_mm < share * other.slab_mm and are_comparable(extent, other))
+    return any(_shared_mm3(extent.box, other.box) >= share * _mm3(extent.box) for other in longer)
 
 
 def is_elsewhere(series: SeriesFiles, code: str, measured: Iterable[Extent]) -> bool:
@@ -169,13 +166,11 @@ def _minus(box: Box, other: Box) -> list[Box]:
         return [box]
     parts: list[Box] = []
     for axis in range(3):
-        for is_below, cut in ((True, other[0][axis]), (False, other[1][axis])):
-            if not low[axis] < cut < high[axis]:
-                continue
-            part_low, part_high = low.copy(), high.copy()
-            (part_high if is_below else part_low)[axis] = cut
-            (low if is_below else high)[axis] = cut
-            parts.append((part_low, part_high))
+        for below, above, cut in ((0, 1, other[0][axis]), (1, 0, other[1][axis])):
+            if low[axis] < cut < high[axis]:
+                parts.append((low.copy(), high.copy()))
+                parts[-1][above][axis] = cut
+                (low, high)[below][axis] = cut
     return parts
 
 

@@ -73,9 +73,8 @@ def discover(
     """Find and sort everything under the paths; no pixel is decoded.
 
     A path given may be a link; links found below are not followed. `on_progress` gets the number of files looked at,
-    now and then and at the end. Zip archives stay open until the discovery, a context manager, is closed. Raises
-    `InputError` ``path.too_many_files``: a study that is found in part must not be measured. All other failures are
-    rows of `Discovery.set_aside`.
+    now and then and at the end. Raises `InputError` ``path.too_many_files``: a study that is found in part must not be
+    measured. All other failures are rows of `Discovery.set_aside`.
     """
     found = _Found(settings, on_progress)
     with contextlib.ExitStack() as opened:

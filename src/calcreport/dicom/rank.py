@@ -19,22 +19,17 @@ from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, Stu
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
 
+# Cosine between slice normal and body axis; leaning less than 37 degrees counts as axial (gantry tilts reach 30).
 _NEAR_AXIAL: Final = 0.8
-"""Cosine between slice normal and body axis; leaning less than 37 degrees counts as axial (gantry tilts reach 30)."""
+# A series covering less than this part of another that shows the same is a detail of it and comes later.
 _MOSTLY_COVERED: Final = 0.5
-"""A series covering less than this part of another that shows the same is a detail of it and comes later."""
+# Within a class the contrast phase counts more than the last tenths of a millimetre: enhanced vessels force the
+# threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm.
 _THICKNESS_CLASSES_MM: Final = (1.6, 3.1, 5.1)
-"""Within a class the contrast phase counts more than the last tenths of a millimetre: enhanced vessels force the
-threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm."""
-
-
 _BY_CONTRAST: Final = {
-    Contrast.NONE: 0.0,
-    Contrast.UNKNOWN: 1.0,
-    Contrast.GIVEN: 2.0,
-    Contrast.VENOUS: 2.0,
-    Contrast.ARTERIAL: 3.0,
-}  # lower is better for thresholds
+    Contrast.NONE: 0.0, Contrast.UNKNOWN: 1.0, Contrast.GIVEN: 2.0, Contrast.VENOUS: 2.0, Contrast.ARTERIAL: 3.0,
+}  # fmt: skip
+"""Lower is better for thresholds."""
 
 
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:
@@ -44,15 +39,10 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images. Coverage
     comes first: a few original control slices are no substitute for a derived volume of the whole region.
     """
-    candidates, refused = [], []
-    for series in study.series:
-        code = refusal_code(series)
-        if code is None:
-            candidates.append(series)
-        else:
-            refused.append((series, code))
+    codes = [(series, refusal_code(series)) for series in study.series]
+    candidates = [series for series, code in codes if code is None]
     beside = {"series.radiograph": "series.radiograph_beside_ct"} if candidates else {}
-    entries = [entry_of(series, beside.get(code, code)) for series, code in refused]
+    entries = [entry_of(series, beside.get(code, code)) for series, code in codes if code is not None]
     extents = [extent for series in candidates if series.problem is None and (extent := extent_of(series))]
     ranked = sorted(candidates, key=lambda series: _merit(series, extents))
     return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
@@ -77,10 +67,8 @@ def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> Series
 def rank_films(study: StudyFiles) -> FilmRanking:
     """Order the radiographs of a study for reading; give everything else its reason.
 
-    All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
-    unprocessed as well as for presentation the unprocessed form is skipped, and of equal pixels all but the first.
-
-    Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
+    All of them are measured, unlike CT stacks: each shows another view or part; those that `without_doubles` drops are
+    not. Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
     """
     films: list[FilmHeader] = []
     entries: list[SeriesEntry] = []
@@ -130,12 +118,9 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
     )
 
 
-# Names of kernels of Siemens and Canon, and numbers from which they are sharp; words of other makers.
+# Names of kernels of Siemens and Canon; words of other makers.
 _SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")
 _CANON: Final = re.compile(r"^FC([0-9]{2})")
-_SHARP_FROM: Final = 50
-_CANON_SHARP: Final = range(30, 40)
-_CANON_LUNG: Final = 50
 _SHARP_WORDS: Final = re.compile(r"BONE|LUNG|EDGE|SHARP|ULTRA|CHST|^(D|E|L|YA|YB|YC|YD|YE|BL)$")
 _SOFT_WORDS: Final = re.compile(r"SOFT|STAND|SMOOTH|BODY|BRAIN|ABDO|^(A|B|C|UA|UB|UC|I)$")
 
@@ -147,10 +132,7 @@ def kernel_sharpness(kernel: str | None) -> int:
     """
     name = (kernel or "").upper().strip()
     if match := _CANON.match(name):
-        number = int(match[1])
-        return 2 if number in _CANON_SHARP or number >= _CANON_LUNG else 0
+        return 2 if 30 <= int(match[1]) < 40 or int(match[1]) >= 50 else 0
     if match := _SIEMENS.match(name):
-        return 2 if int(match[1]) >= _SHARP_FROM else 0
-    if _SHARP_WORDS.search(name):
-        return 2
-    return 0 if _SOFT_WORDS.search(name) else 1
+        return 2 if int(match[1]) >= 50 else 0
+    return 2 if _SHARP_WORDS.search(name) else 0 if _SOFT_WORDS.search(name) else 1

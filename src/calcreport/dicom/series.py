@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.film_header import FilmHeader
@@ -73,7 +73,7 @@ class FilmRanking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Discovery:
+class Discovery(contextlib.AbstractContextManager["Discovery"]):
     """Everything found under the paths; keeps zip archives open until closed."""
 
     studies: tuple[StudyFiles, ...]
@@ -83,10 +83,6 @@ class Discovery:
     def close(self) -> None:
         """Close zip archives; images in them cannot be read any more."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        """Use as a context manager."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close."""

@@ -19,34 +19,24 @@ if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
 
 MAX_TABLE_BYTES: Final = 32_000_000  # Ten thousand patients with every field filled in
-
+# Names, or ends of names, of files with clinical data that come with the images of a study.
 STUDY_FILES: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
-"""Names, or ends of names, of files with clinical data that come with the images of a study."""
-
 _DELIMITERS: Final = ",;\t"  # of CSV as programs, European spreadsheets and Excel's "Unicode text" write it
-
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")  # a number with a decimal comma
-_DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")
-"""Only three digits behind a point may stand for a thousand."""
-
+_DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")  # only three digits may stand for a thousand
 _SPREADSHEET_ERRORS: Final = ("#N/A", "#NV", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
 """Cells with a failed formula."""
-
 _TRUTHS: Final = {"TRUE": True, "FALSE": False}  # what a spreadsheet makes of a yes/no it takes for a logical value
-
-_LISTS: Final = frozenset({"symptoms.functional_limitation"})
-"""Columns whose cells may hold several words, with ``|`` between them."""
-
+_LISTS: Final = ("symptoms.functional_limitation",)  # columns whose cells may hold words with ``|`` between them
 _HEADER_BYTES: Final = 65_536  # the names of all columns take a tenth of it
-
+# A birthday may lie between the day the age was asked and the study; a header may hold whole years.
 _AGE_TOLERANCE_YEARS: Final = 1
-"""A birthday may lie between the day the age was asked and the study; a header may hold whole years."""
 _ROUNDING_YEARS: Final = 1e-6  # tolerance for ages converted from days or months
-
+# Message of clinical.other_patient.
 _OTHER: Final = (
     "the clinical data disagree with the image header ({what}); are they of another patient? Give those of this "
     "patient, correct the field, or leave it out"
-)  # message of clinical.other_patient
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +66,8 @@ class ClinicalData:
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
         """Assign clinical data to each study that is going to be analysed, in their order.
 
-        Raises `ClinicalError` ``clinical.which_study`` when data of one patient were given and there are several
-        studies, unless the data name their patient and all studies are of this patient.
+        Raises `ClinicalError` ``clinical.which_study`` where data of one patient meet several studies, unless the data
+        name their patient and all studies are of this patient.
         """
         if self.is_table:
             return _by_key(self.rows, studies)
@@ -106,12 +96,10 @@ def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tup
     chosen = [_row_of(study.study, index) for study in studies]
     sharing: dict[int, list[StudyFiles]] = {}
     for study, its in zip(studies, chosen, strict=True):
-        if isinstance(its, KeyedClinical):
-            sharing.setdefault(id(its), []).append(study)
-    mixed = {number for number, shared in sharing.items() if len(shared) > 1 and not _is_one_patient(shared)}
-    return tuple(
-        _checked(study.study, its, is_of_several=id(its) in mixed) for study, its in zip(studies, chosen, strict=True)
-    )
+        sharing.setdefault(id(its), []).append(study)
+    is_mixed = {key: len(shared) > 1 and not _is_one_patient(shared) for key, shared in sharing.items()}
+    pairs = zip(studies, chosen, strict=True)
+    return tuple(_checked(study.study, its, is_of_several=is_mixed[id(its)]) for study, its in pairs)
 
 
 def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | ClinicalError | None:
@@ -294,13 +282,12 @@ def _refuse_columns(columns: Sequence[str]) -> None:
     counts = Counter(columns)
     mistakes: list[Mistake] = []
     for number, name in enumerate(columns, start=1):
-        if not name:
-            mistakes.append(("not_csv", f"column {number}: has no name"))
-        elif counts[name] > 1:
-            mistakes.append(("not_csv", f"column {number}: its name is repeated"))
-        elif any(path.startswith(f"{name}.") for path in known):
-            some = sorted(path for path in known if path.startswith(f"{name}."))[:3]
-            mistakes.append(("unknown_key", f"column {number}: is a section; use {', '.join(some)}, …"))
+        inner = sorted(path for path in known if path.startswith(f"{name}."))
+        if not name or counts[name] > 1:
+            fault = "its name is repeated" if name else "has no name"
+            mistakes.append(("not_csv", f"column {number}: {fault}"))
+        elif inner:
+            mistakes.append(("unknown_key", f"column {number}: is a section; use {', '.join(inner[:3])}, …"))
         elif name not in known:
             mistakes.append(("unknown_key", f"column {name_unknown_key(tuple(name.split('.')), ClinicalRow)}"))
     if mistakes:

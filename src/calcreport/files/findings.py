@@ -15,10 +15,10 @@ from calcreport.model.typed_review import Review, parse_review
 
 
 def findings_from_text(text: str) -> Findings:
-    """Read a findings file, YAML or JSON (which is YAML), and check it.
+    """Read a findings file, YAML or JSON, and check it.
 
-    Raises `ClinicalError` ``findings.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
-    references; ``findings.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_findings`.
+    Raises `ClinicalError` as `values_from_text`; ``findings.not_mapping`` when it is not a mapping with ``lesions``; else
+    as `parse_findings`.
     """
     return checked_findings(values_from_text(text, area="findings"))
 
@@ -34,9 +34,7 @@ def checked_findings(data: Any) -> Findings:  # noqa: ANN401 - plain values of a
 
 
 _EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")  # along the axes of the patient
-
 _ROUNDING_MM: Final = 0.5  # Lengths typed to the whole millimetre may contradict each other by this much
-
 _FEWEST_PARTS: Final = 2  # extents that say how long a lesion is
 
 
@@ -54,11 +52,10 @@ def parse_findings(data: Mapping[str, Any]) -> Findings:
 
 def _nested(data: Mapping[str, Any]) -> dict[str, Any]:
     """Turn paths such as ``size.max_diameter_mm`` into sections."""
-    nested = dict(data)
-    lesions = nested.get("lesions")
-    if isinstance(lesions, list):
-        nested["lesions"] = [_nest(lesion) if isinstance(lesion, dict) else lesion for lesion in lesions]
-    return nested
+    lesions = data.get("lesions")
+    if not isinstance(lesions, list):
+        return dict(data)
+    return {**data, "lesions": [_nest(lesion) if isinstance(lesion, dict) else lesion for lesion in lesions]}
 
 
 def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
@@ -112,9 +109,9 @@ def _impossible_dates(prior: FindingPrior, findings: Findings) -> Iterator[str]:
 
 
 def _with_longest(lesion: LesionFinding) -> LesionFinding:
-    size, mass = _longest_of_extents(lesion.size), _longest_of_extents(lesion.mass)
+    parts: dict[str, FindingSize | FindingMass] = {"size": lesion.size, "mass": lesion.mass}
     return lesion.model_copy(
-        update={"size": lesion.size.model_copy(update=size), "mass": lesion.mass.model_copy(update=mass)}
+        update={name: part.model_copy(update=_longest_of_extents(part)) for name, part in parts.items()}
     )
 
 
@@ -125,11 +122,7 @@ def _longest_of_extents(part: FindingSize | FindingMass) -> dict[str, float]:
 
 
 def review_from_text(text: str) -> Review:
-    """Read a review file, YAML or JSON (which is YAML), and check it.
-
-    Raises `ClinicalError` ``review.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
-    references; ``review.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_review`.
-    """
+    """Read a review file as `findings_from_text`; raises ``review.not_mapping``, else as `parse_review`."""
     data = values_from_text(text, area="review")
     if isinstance(data, dict):
         review = parse_review(data)

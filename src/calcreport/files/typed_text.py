@@ -16,26 +16,19 @@ from calcreport.errors import ClinicalError
 from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse, spell_path
 
 MAX_CHARACTERS: Final = 200_000  # a file typed by hand is a page; a larger one is the wrong file
-
 _DEEPEST: Final = 20  # no typed file has more than six levels; nesting without end is an attack
-
 _MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
 """``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""
-
 _INNER_BLANKS: Final = re.compile(r"(?<=\S)[ \t\xa0]+")
 """Blanks behind a word: a tab or a no-break space among them is copied from a table or a web page."""
-
 _JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 """Signs that JSON text may hold and YAML text may not, or takes for ends of lines."""
-
 _WORDS: Final = {"yes": True, "true": True, "no": False, "false": False, "": None, "~": None, "null": None}
 """Answers in any case; quoted they are text."""
-
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+")  # digits of a number, with its sign
 _COLON_AHEAD: Final = re.compile(r"\s*:")  # a colon, after blanks at most
-_ANSWERED: Final = re.compile(
-    r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE
-)  # an entry with an answer and no colon
+# An entry with an answer and no colon.
+_ANSWERED: Final = re.compile(r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE)
 # Messages: what is wrong and what to write instead.
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
 _GENERAL: Final = "not YAML or JSON"
@@ -43,6 +36,7 @@ _COLON: Final = "two colons on one line, or a colon and space are missing above;
 _CUT: Final = "a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
 _BLOCK: Final = "text that begins with > or | must stand in quotes (a number cannot have such a sign)"
 
+# What the parser says of a mistake, and what the person who typed can do about it.
 _PLAIN_WORDS: Final = (
     (r"'\\t'", "a tab stands before the text; indent with spaces"),
     (r"end of stream", "a quotation mark is opened here and never closed"),
@@ -58,7 +52,6 @@ _PLAIN_WORDS: Final = (
     (r"cannot start", "text that begins with such a sign must stand in quotes"),
     (r"not allowed", "a sign that is no text; save the file as plain UTF-8 text"),
 )
-"""What the parser says of a mistake, and what the person who typed can do about it."""
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -172,8 +165,7 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
     problem = " ".join(str(part) for part in (getattr(error, "context", ""), getattr(error, "problem", error)) if part)
     words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), _GENERAL)
     mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if opened is not None and "opened here" in words:
-        mark = opened
+    mark = opened if opened is not None and "opened here" in words else mark
     if mark is None:
         return _Unreadable(words, text.count("\n", 0, getattr(error, "position", 0)) + 1)
     line, lines = mark.line, text.splitlines()

@@ -83,9 +83,7 @@ def _read(words: str) -> tuple[bool, bool, Contrast | None]:
     is_without = is_both or rest != words
     is_arterial = bool(_ARTERIAL.search(rest)) or (not is_without and bool(_AORTA.search(rest)))
     is_venous = bool(_VENOUS.search(rest))
-    phase = None
-    if is_arterial is not is_venous:
-        phase = Contrast.ARTERIAL if is_arterial else Contrast.VENOUS
+    phase = (Contrast.ARTERIAL if is_arterial else Contrast.VENOUS) if is_arterial is not is_venous else None
     is_enteric = bool(_ELSEWHERE.search(rest)) and not _BY_VEIN.search(rest)
     is_with = bool(_WITH.search(rest)) and not is_enteric
     return is_without, is_with or is_both or (is_arterial and is_venous), phase
@@ -95,9 +93,8 @@ def acquisition_of(series: SeriesFiles, notes: tuple[str, ...]) -> Acquisition:
     """Acquisition of the stack that is measured; `notes` are sentences a reader must see."""
     plane = series.planes[0]
     header = plane.image.series
-    kvp = header.kvp if header.kvp is not None and _KVP_RANGE[0] <= header.kvp <= _KVP_RANGE[1] else None
     return Acquisition(
-        kvp=kvp,
+        kvp=header.kvp if header.kvp is not None and _KVP_RANGE[0] <= header.kvp <= _KVP_RANGE[1] else None,
         slice_thickness_mm=plane.thickness_mm if plane.thickness_mm and plane.thickness_mm > 0 else None,
         kernel=plane.kernel,
         contrast=contrast_of(series),

@@ -229,9 +229,9 @@ def _without_air(
 ) -> NDArray[np.bool_]:
     """Voxels not imaged: those with the padding value, less the ones that are air of the same value.
 
-    By the standard padding lies outside the range of the image (PS3.3 C.7.5.1.1.2); scanners still pad with the value
-    to which they clip air. Whether such a voxel was imaged matters only where the body reaches it: skin is blurred
-    against air, while the edge of the field of view cuts tissue off sharply. Only there it counts as not imaged.
+    Scanners pad with the value to which they clip air, against PS3.3 C.7.5.1.1.2. Whether such a voxel was imaged
+    matters only where the body reaches it: skin is blurred against air, while the edge of the field of view cuts tissue
+    off sharply. Only there it counts as not imaged.
     """
     low, high = ((limit - scale.intercept) / scale.slope for limit in _AIR_LIKE_HU)
     tissue = floor((_TISSUE_HU - scale.intercept) / scale.slope)  # whole numbers compare three times as fast

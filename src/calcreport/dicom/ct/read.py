@@ -44,8 +44,7 @@ class CtSeries:
 def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     """Read a candidate of `rank_ct_series`; slices are ordered along row direction x column direction.
 
-    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or
-    densities.
+    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
     stack = CtStack(series, settings=settings)
     planes, geometry = stack.planes, stack.geometry

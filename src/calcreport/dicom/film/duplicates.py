@@ -36,10 +36,8 @@ def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
 def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict[str, list[FilmHeader]]]:
     """Films of one study to read, and by code those that must not be measured beside them.
 
-    Of equal films the first in the order given is kept, a processed one before an unprocessed one.
-
-    Archives store a film again under other UIDs; the same pixels are measured once, or each lesion would count twice.
-    An unprocessed film is dropped when a processed one names it as its source image, or is of the same exposure: equal
+    Archives store a film again under other UIDs; the same pixels are measured once, or each lesion would count twice:
+    the first in the order given is kept, a processed film before an unprocessed one. An unprocessed film is dropped when a processed one names it as its source image, or is of the same exposure: equal
     time of acquisition, view, side, body part and matrix. Where more unprocessed than processed films agree in these,
     they cannot be paired, and all are kept: dropping a view would hide what it shows.
     """

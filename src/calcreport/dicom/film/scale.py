@@ -11,18 +11,15 @@ Pixel Spacing          Imager Pixel Spacing   scale
 calibration type       differs or none        calibrated, unless something contradicts it: then detector
 calibration type       equal                  detector: equal values mean that nothing was corrected (10.7.1.3)
 no type, equal         equal                  detector
-no type, differs       differs                detector, by the larger of the two. Differing values mean that the film
-                                              was calibrated (10.7.1.3), but also occur where a resampled copy kept
-                                              one of them; what the calibrated plane would be is not said, and the
-                                              larger spacing never makes a lesion smaller than it is
+no type, differs       differs                detector, by the larger of the two, which never makes a lesion smaller
 none                   present                detector
-no type                none                   detector, with the note that the plane is not stated: on CR this is
-                                              customarily the sampling of the plate
+no type                none                   detector, with a note: on CR this is customarily the plate's sampling
 none                   none                   none: pixels only
 =====================  =====================  ====================================================================
 
-A spacing that is present but impossible is not used, and a note says what is wrong with it.
-Nominal Scanned Pixel Spacing is the sampling of digitised paper or film at the sheet, which for a contact film is the
+Differing values mean that the film was calibrated (10.7.1.3), but also occur where a resampled copy kept one of them;
+what the calibrated plane would be is not said. An impossible spacing is not used, with a note on what is wrong. Nominal
+Scanned Pixel Spacing is the sampling of digitised paper or film at the sheet, which for a contact film is the
 detector's plane; it is only mentioned, never used. Magnification is shown and never applied.
 """
 
@@ -47,10 +44,7 @@ _STITCHED: Final = frozenset(("STITCHED", "COMPOSED", "COMPOSITE", "MOSAIC", "ST
 
 
 def scale_of(film: FilmHeader) -> FilmScale:
-    """Scale of a film; contradictions become notes, and never a calibrated scale.
-
-    What the kind of scale itself means is for the report to say; the notes add to it.
-    """
+    """Scale of a film; contradictions become notes, and never a calibrated scale."""
     notes: list[str] = []
     pixel = _spacing(film, tags.PIXEL_SPACING, "Pixel Spacing", notes)
     imager = _spacing(film, tags.IMAGER_SPACING, "Imager Pixel Spacing", notes)

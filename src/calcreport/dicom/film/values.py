@@ -3,14 +3,12 @@
 A word has at most 16 bits, so everything that concerns single pixels is worked out once for each word there can be and
 looked up afterwards. Order of PS3.3 C.11: stored value, Modality LUT or rescale, then for the picture alone VOI LUT or
 window. Polarity is settled by Photometric Interpretation (C.7.6.3.1.2): what a viewer shows white is dense. Pixel
-Intensity Relationship Sign (C.8.11.3.1.2) says the same in terms of the beam. Where the two contradict each other, the
-processed image was still made to be looked at, and Photometric Interpretation stands with a note, unless the picture
-shows otherwise (`calcreport.film.exposure`); for an unprocessed image it is often a mere default, nothing tells
-which is right, and the film is refused.
+Intensity Relationship Sign (C.8.11.3.1.2) says the same in terms of the beam. Where the two contradict each other,
+Photometric Interpretation stands with a note for a processed image, made to be looked at, unless the picture shows
+otherwise (`calcreport.film.exposure`); for an unprocessed image it is often a mere default, and the film is refused.
 
 Linear data (Pixel Intensity Relationship LIN) are not turned into logarithms: the offset of the detector is unknown,
-and near zero exposure the logarithm is mostly noise. Turned, they still rise with attenuation; only contrast is
-squeezed where the patient is thick, which the note says.
+and near zero exposure the logarithm is mostly noise. Turned, they still rise with attenuation, with less contrast.
 """
 
 from __future__ import annotations

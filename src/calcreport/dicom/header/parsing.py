@@ -51,15 +51,8 @@ _PATIENT_TEXTS: Final[dict[str, tuple[int, Callable[[bytes | None, bytes | None]
     "patient_id_issuer": (0x00100021, values.identifier),
     "name_note": (0x00100010, values.name_note),
 }
-_BIRTH, _SEX, _AGE, _STUDY_DATE = 0x00100030, 0x00100040, 0x00101010, 0x00080020  # tags
-_PATIENT: Final = (
-    *dict.fromkeys(tag for tag, _ in _PATIENT_TEXTS.values()),
-    _BIRTH,
-    _SEX,
-    _AGE,
-    _STUDY_DATE,
-    tags.CHARSET,
-)
+_BIRTH, _SEX, _AGE, _STUDY_DATE = _OTHERS = 0x00100030, 0x00100040, 0x00101010, 0x00080020
+_PATIENT: Final = (*dict.fromkeys(tag for tag, _ in _PATIENT_TEXTS.values()), *_OTHERS, tags.CHARSET)  # all of both
 _SERIES_TEXTS: Final = {
     "description": 0x0008103E,
     "protocol": 0x00181030,
