@@ -20,7 +20,7 @@ _LESION_NAME: Final = re.compile(r"(?:^|[^a-z])(gtv|tumou?r|mass(?!et)|lesion|ne
 _OTHER_NAME: Final = re.compile(
     r"(?:^|[^a-z])([cpi]tv|o?edema|body|external|skin|couch|table|margin|ring|dose|bed)(?:[^a-z]|$)"
 )
-_OTHER_TYPES: Final = frozenset((  # RT ROI Interpreted Type of what is no lesion
+_OTHER_TYPES: Final = frozenset((  # RT ROI Interpreted Type (PS3.3 C.8.8.8.1) of what is no lesion
     "EXTERNAL", "PTV", "CTV", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "AVOIDANCE", "MARKER", "REGISTRATION",
     "ISOCENTER", "CONTRAST_AGENT", "SUPPORT", "FIXATION", "DOSE_REGION", "DOSE_MEASUREMENT", "BRACHY_CHANNEL",
     "BRACHY_ACCESSORY", "BRACHY_SRC_APP", "BRACHY_CHNL_SHLD",

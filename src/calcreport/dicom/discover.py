@@ -18,9 +18,8 @@ from typing import Final
 from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies, name_by_folder
 from calcreport.dicom.header import tags, values
-from calcreport.dicom.header.film_header import FilmHeader, film_of
-from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
-from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.header.parsing import HEAD_BYTES, film_of, planes_of, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, ZipMemberSource, open_regular, open_unshared
 from calcreport.errors import InputError

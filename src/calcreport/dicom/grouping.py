@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from calcreport.dicom.ct.stacks import MIN_SLICES, split
-from calcreport.dicom.film.duplicates import copied
 from calcreport.dicom.header import tags
-from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import NO_UID, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.header.image_header import NO_UID, FilmHeader, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.rank import copied
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.model.report import Patient, Study
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from calcreport.dicom.header import tags
-from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import ImageHeader, Plane, SeriesHeader
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, Plane, SeriesHeader
 from calcreport.model.report import SeriesEntry, Study
 
 

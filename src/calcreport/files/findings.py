@@ -17,8 +17,7 @@ from calcreport.model.typed_review import Review, parse_review
 def findings_from_text(text: str) -> Findings:
     """Read a findings file, YAML or JSON, and check it.
 
-    Raises `ClinicalError` as `values_from_text`; ``findings.not_mapping`` when it is not a mapping with ``lesions``; else
-    as `parse_findings`.
+    Raises `ClinicalError` as `values_from_text` and `parse_findings`; ``findings.not_mapping`` without ``lesions``.
     """
     return checked_findings(values_from_text(text, area="findings"))
 

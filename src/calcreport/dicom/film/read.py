@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from calcreport.dicom.codecs import decode_frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reaching_border
-from calcreport.dicom.film.aperture import aperture_of
-from calcreport.dicom.film.scale import scale_of
+from calcreport.dicom.film.scale import aperture_of, scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.header import tags, values
-from calcreport.dicom.header.film_header import FilmHeader, tables_of
-from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PixelDescription
+from calcreport.dicom.header.parsing import tables_of
 from calcreport.model.film import FilmImage, FilmView
 from calcreport.model.image import SliceReference
 from calcreport.resources import packaged_text

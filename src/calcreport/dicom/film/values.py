@@ -26,8 +26,7 @@ from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import is_stored_range, padding_range
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.elements import Item
-from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import PixelDescription
+from calcreport.dicom.header.image_header import FilmHeader, PixelDescription
 
 _WORD_BITS: Final = 16  # of a stored value at most
 _SLOPES: Final = (1e-6, 1e6)  # plausible rescale slopes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from calcreport.dicom.header.elements import PixelPlace
+from calcreport.dicom.header import tags, values
+from calcreport.dicom.header.elements import Item, PixelPlace
 from calcreport.dicom.source import ByteSource
 
 # Manufacturer and model of every object we write: what we, and routers, recognise our own results by.
@@ -126,3 +127,31 @@ class Plane:
     kernel: str | None
     volumetric: str | None
     phase: tuple[tuple[str, bytes], ...]  # attributes that may tell phases at one position apart: name and value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmHeader:
+    """One radiograph that may be read."""
+
+    image: ImageHeader = field(repr=False)
+    item: Item = field(repr=False)  # raw attributes of `tags.FILM_WANTED`
+    notes: tuple[str, ...] = ()  # what was found while sorting; no patient data
+
+    def raw(self, tag: int) -> bytes | None:
+        """Value of an attribute of the data set as it stands in the file, or ``None``."""
+        return self.item.values.get(tag)
+
+    def word(self, tag: int) -> str | None:
+        """Coded string of an attribute, in capitals and cleaned, or ``None`` when it is empty."""
+        return values.keyword(self.raw(tag))
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """Image Type."""
+        return values.keywords(self.raw(tags.IMAGE_TYPE))
+
+    @property
+    def is_for_processing(self) -> bool:
+        """Whether it is the detector's unprocessed image, by its storage class or by its Presentation Intent Type."""
+        is_class = self.image.series.sop_class_uid == tags.DX_FOR_PROCESSING
+        return is_class or self.word(tags.PRESENTATION_INTENT) == "FOR PROCESSING"

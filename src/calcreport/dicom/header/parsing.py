@@ -13,6 +13,7 @@ from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Selection, Walker, looks_explicit
 from calcreport.dicom.header.image_header import (
     NO_UID,
+    FilmHeader,
     ImageHeader,
     PatientHeader,
     PixelDescription,
@@ -91,6 +92,13 @@ _WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT, _S
 # What is kept of a CT image and of file meta information.
 _CT_SELECTION: Final = Selection(wanted=_WANTED, nested=tags.NESTED)
 _META_SELECTION: Final = Selection(wanted=frozenset((_STORAGE_CLASS, _TRANSFER_SYNTAX)))
+# What is kept of a film; a polygon of a thousand vertices has 16 384 bytes.
+_FILM_SELECTION: Final = Selection(wanted=tags.FILM_WANTED, nested=tags.FILM_NESTED, longest=16_384)
+_FILM_TABLES: Final = Selection(
+    wanted=frozenset((tags.LUT_DESCRIPTOR, tags.LUT_DATA)),
+    nested=frozenset((tags.MODALITY_LUT, tags.VOI_LUT)),
+    longest=131_072,
+)  # read with the film; a lookup table has at most 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)
 _EXPLICIT: Final = Encoding(is_explicit=True)  # of file meta information and deflated data sets
 
 
@@ -133,6 +141,16 @@ def walk_again(image: ImageHeader, kept: Selection) -> Item:
         return _data_set(image.source, head, 0, _EXPLICIT, kept)[0]
     syntax, offset, _storage_class = _meta(head, image.source.size)
     return _data_set(image.source, head, offset, _encoding(head, offset, syntax), kept)[0]
+
+
+def film_of(image: ImageHeader) -> FilmHeader:
+    """Radiograph of a file whose storage class says that it is one; errors as for `read_header`."""
+    return FilmHeader(image=image, item=walk_again(image, _FILM_SELECTION))
+
+
+def tables_of(film: FilmHeader) -> Item:
+    """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
+    return walk_again(film.image, _FILM_TABLES)
 
 
 def meta_end(head: bytes) -> int:
