@@ -20,8 +20,7 @@ BITS: Final = 16  # allocated for each pixel of CT
 _FEWEST_BITS: Final = 8  # stored; fewer hold no CT
 _SLOPE_RANGE: Final = (1e-4, 1e4)  # plausible rescale slopes
 _INT16: Final = np.iinfo(np.int16)  # limits of the stored HU
-_AIR_LIKE_HU: Final = (LOWEST_HU, -900)
-"""Padding in this range may be air as well: scanners clip air to the value they pad with."""
+_AIR_LIKE_HU: Final = (LOWEST_HU, -900)  # padding may be air as well: scanners clip air to the value they pad with
 _TISSUE_HU: Final = -300.0  # no voxel beside imaged air is as dense as this: the blur of every scanner lies between
 # So many voxels of tissue against padding are an edge of the field of view, not noise, where they lie in a square of
 # this side, in which padding is then not imaged.
@@ -133,10 +132,10 @@ def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
 
     Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
     """
-    place, syntax = image.pixels.place, image.pixels.transfer_syntax
+    place = image.pixels.place
     if place is None:
         raise problem("pixel.missing")
-    if syntax not in tags.NATIVE:
+    if image.pixels.transfer_syntax not in tags.NATIVE:
         return
     expected = rows * columns * (image.pixels.frames or 0) * ((image.pixels.bits_allocated or BITS) // 8)
     surplus = place.length - expected
@@ -162,11 +161,14 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     `plausibility`, HU before clipping, shape ``(n,)``: means of squares of three by three voxels, all of them imaged,
     at every eighth row and column (closer in small images).
     """
-    declared = _padding_mask(stored, scale, is_raw=True)
-    _keep_stored_bits(stored, scale)
-    if declared is None:
-        declared = _padding_mask(stored, scale, is_raw=False)
-    values = stored if scale.is_signed else stored.view(np.uint16)
+    values, declared = stored if scale.is_signed else stored.view(np.uint16), None
+    if scale.padding and not is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed):
+        declared = _padding_mask(values, *scale.padding)  # too wide for the stored bits: compared with the raw words
+    if scale.bits_stored != BITS:  # what lies outside the stored bits is removed, the sign extended
+        np.left_shift(values, BITS - 1 - scale.high_bit, out=values)
+        np.right_shift(values, BITS - scale.bits_stored, out=values)
+    if scale.padding and declared is None:
+        declared = _padding_mask(values, *scale.padding)
     padding = _corner_mask(values, scale) if declared is None else declared
     outside = None if padding is None else _without_air(padding, values, scale)
     unsampled = outside if declared is None else declared  # declared padding shows nothing about the air
@@ -201,27 +203,8 @@ def _block_means(
     return np.asarray(means[~np.logical_or.reduce([unsampled[place] for place in places])])
 
 
-def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:
-    """Remove what lies outside the stored bits, and extend the sign, in place."""
-    if scale.bits_stored == BITS:
-        return
-    words = stored if scale.is_signed else stored.view(np.uint16)
-    np.left_shift(words, BITS - 1 - scale.high_bit, out=words)
-    np.right_shift(words, BITS - scale.bits_stored, out=words)
-
-
-def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> NDArray[np.bool_] | None:
-    """Voxels in the padding range, or ``None``.
-
-    A padding value too wide for the stored bits is compared with the raw words, any other with the cleaned value.
-    """
-    if scale.padding is None:
-        return None
-    low, high = scale.padding
-    if is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed) == is_raw:
-        return None
-    values = stored if scale.is_signed else stored.view(np.uint16)
-    return (values == low) if low == high else (values >= low) & (values <= high)
+def _padding_mask(values: NDArray[np.int16] | NDArray[np.uint16], low: int, high: int) -> NDArray[np.bool_]:
+    return np.asarray(values == low if low == high else (values >= low) & (values <= high))
 
 
 def _without_air(
@@ -299,8 +282,7 @@ def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[
 
 def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Connected parts of a mask that reach the border of the image."""
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
+    from scipy import ndimage  # noqa: PLC0415 - rarely reached: it would cost every discovery a quarter of a second
 
     labels, count = ndimage.label(mask)
     is_kept = np.zeros(count + 1, dtype=np.bool_)
@@ -331,5 +313,4 @@ def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint1
     low = min(max(LOWEST_HU - intercept, limits.min), limits.max)
     high = max(min(_INT16.max - intercept, limits.max), limits.min)
     np.clip(values, low, high, out=values)
-    words = stored.view(np.uint16)
-    np.add(words, np.uint16(intercept % (1 << BITS)), out=words)
+    np.add(words := stored.view(np.uint16), np.uint16(intercept % (1 << BITS)), out=words)

@@ -21,18 +21,15 @@ _ROUND_AIR_HU: Final = (-1124.0, -800.0)
 _DEEP_HU: Final = (-1124.0, -1060.0)
 _BACKGROUND_HU: Final = (-1124.0, -200.0)
 _LUNG_HU: Final = (-950.0, -450.0)
-_BETWEEN_HU: Final = (-450.0, -145.0)
-"""Between lung and fat lies no tissue, only edges of the body, cushions and clothes."""
+_BETWEEN_HU: Final = (-450.0, -145.0)  # no tissue lies here, only edges of the body, cushions and clothes
 _FAT_HU: Final = (-140.0, -55.0)  # fat
 _SOFT_HU: Final = (-15.0, 95.0)  # fluid, brain and muscle, enhanced or not
 _TISSUE_HU: Final = (-140.0, 95.0)  # fat to muscle
 _ABOVE_HU: Final = (105.0, 2400.0)  # Enhanced organs and vessels, bone, contrast medium; metal is clipped above
 
-# Bins of the histogram, the lowest HU of its first, how many, and weights of neighbours that smooth it.
-_BIN_HU: Final = 10
-_LOWEST_HU: Final = -1500
-_BINS: Final = 400
-_SMOOTHING: Final = np.array((1, 2, 3, 2, 1)) / 9
+# Bins of the histogram, the lowest HU of its first, and how many.
+_BIN_HU, _LOWEST_HU, _BINS = 10, -1500, 400
+_SMOOTHING: Final = np.array((1, 2, 3, 2, 1)) / 9  # weights of neighbours
 _PEAK_BINS: Final = 3  # A peak is the highest bin of this many on both sides
 _PEAK_HU: Final = 40.0  # half width of a peak
 _ROUND_PEAK_HU: Final = 120.0  # and of the surroundings its purity refers to
@@ -49,8 +46,7 @@ _SHARP: Final = 0.9  # purity of air, around which there is nothing but noise; t
 _EDGE_HU: Final = 25.0  # half width of the flank of a peak
 _DISTINCT: Final = 0.42  # purity of a tissue; a third where all values are equally frequent
 _NEAR_ZERO_HU: Final = 30.0  # distance from 0 or 24 of an even background
-_EVEN_HU: Final = 8.0
-"""A background of 0, or of 24 (stored value 0 with 1024 too much), and how even it is; tissue never is."""
+_EVEN_HU: Final = 8.0  # a background of 0, or of 24 (stored value 0 with 1024 too much), is this even; tissue never is
 _PICTURE_TOP_HU: Final = (120.0, 255.0)  # highest value when a picture of 8 bits shows more than soft tissue
 # What counts as body, and the part of all values it has at least.
 _DENSER_THAN_LUNG_HU: Final = -700.0
@@ -130,10 +126,8 @@ def check(sample_hu: NDArray[np.float32]) -> tuple[str, ...]:
     if plausible.size < _SOME_AIR * sample_hu.size:
         raise problem("calibration.implausible", "nearly all values lie below air")
     values = _Values(plausible)
-    marks = int(_check_air(values)) + _check_tissue(values)
-    if marks < _ENOUGH:
-        return ("Too little of air, fat and muscle is imaged to check the HU scale.",)
-    return ()
+    is_checked = int(_check_air(values)) + _check_tissue(values) >= _ENOUGH
+    return () if is_checked else ("Too little of air, fat and muscle is imaged to check the HU scale.",)
 
 
 def _check_air(values: _Values) -> bool:

@@ -53,20 +53,17 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     planes, geometry = stack.planes, stack.geometry
     hu, sample = _read_all(stack)
     notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
+    references = ((plane.image.instance_uid, plane.image.instance_number, plane.frame) for plane in planes)
     volume = CtVolume(
         hu=hu,
         geometry=geometry,
-        slices=tuple(map(_reference, planes)),
+        slices=tuple(SliceReference(sop_instance_uid=uid, instance_number=n, frame=f) for uid, n, f in references),
         ceiling_hu=_ceiling(stack.scales, hu),
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
-    return CtSeries(
-        volume=volume,
-        acquisition=acquisition_of(series, notes),
-        geometry=report_geometry(geometry),
-        notes=notes,
-    )
+    acquisition = acquisition_of(series, notes)
+    return CtSeries(volume=volume, acquisition=acquisition, geometry=report_geometry(geometry), notes=notes)
 
 
 class CtStack:
@@ -79,14 +76,15 @@ class CtStack:
         code = series.problem or refusal_code(series)
         if code:
             raise problem(code, series.stack)
-        _check_lossy(series)
+        worst = max((one.series.lossy_ratio or 0.0 for one in series.instances if one.series.is_lossy), default=0.0)
+        if worst > _WORST_LOSSY_RATIO:
+            raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
         self.planes, self.geometry = order_and_place(series.planes)
         if np.prod(self.geometry.shape, dtype=np.float64) > settings.max_volume_voxels:
             raise problem("pixel.too_large", " x ".join(map(str, self.geometry.shape)))
         self.scales = [scale_of(plane) for plane in self.planes]
-        _count, rows, columns = self.geometry.shape
         for plane in self.planes:
-            check_length(plane.image, rows=rows, columns=columns)
+            check_length(plane.image, rows=self.geometry.shape[1], columns=self.geometry.shape[2])
         self._frames: dict[int, tuple[Frame, ...]] = {}
 
     def fill_slice(self, index: int, out: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -111,17 +109,6 @@ def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
     )
 
 
-def _check_lossy(series: SeriesFiles) -> None:
-    worst = max((one.series.lossy_ratio or 0.0 for one in series.instances if one.series.is_lossy), default=0.0)
-    if worst > _WORST_LOSSY_RATIO:
-        raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
-
-
-def _reference(plane: Plane) -> SliceReference:
-    image = plane.image
-    return SliceReference(sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame)
-
-
 def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """All slices in HU, shape ``(slices, rows, columns)``, and a sample of unclipped HU, shape ``(n,)``."""
     hu = np.empty(stack.geometry.shape, dtype=np.int16)
@@ -139,8 +126,7 @@ def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
     lowest = min(scale.ceiling_hu for scale in set(scales))
     if lowest < _WIDE_SCALE_HU:
         return int(np.floor(lowest))
-    top = max(int(part.max()) for part in hu)
-    return _USUAL_CEILING_HU if top == _USUAL_CEILING_HU else None
+    return _USUAL_CEILING_HU if max(int(part.max()) for part in hu) == _USUAL_CEILING_HU else None
 
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note
@@ -195,8 +181,8 @@ def _plane_notes(geometry: VolumeGeometry) -> list[str]:
     return [] if plane == "axial" else [f"The slices are {plane}."]
 
 
+# Words on contrast in several languages, as regular expressions.
 _TABLE: Final[dict[str, list[str]]] = tomllib.loads(packaged_text("dicom/ct/contrast.toml"))
-"""Words on contrast in several languages, as regular expressions."""
 _MEDIUM, _AND = _TABLE["medium"][0], _TABLE["and"][0]  # the contrast medium, and what joins it to a further word
 
 

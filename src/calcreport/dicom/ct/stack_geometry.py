@@ -39,7 +39,11 @@ def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometr
     """
     if len(planes) < MIN_SLICES:
         raise problem("geometry.too_few_slices", f"{len(planes)} found")
-    _check_reference(planes)
+    references = {plane.image.frame_of_reference_uid for plane in planes}
+    if len(references) > 1 and not has_frame_per_image(planes):
+        raise problem("geometry.frames_of_reference", f"{len(references)} found")
+    if any(plane.volumetric not in {None, "VOLUME"} for plane in planes):
+        raise problem("geometry.not_a_volume")
     axes = _axes(planes)
     rows, columns, row_mm, column_mm = _grid(planes)
     points = _points(planes)
@@ -68,14 +72,6 @@ def has_frame_per_image(planes: Sequence[Plane]) -> bool:
     return is_named and None not in references and 1 < len(references) == len(planes)
 
 
-def _check_reference(planes: Sequence[Plane]) -> None:
-    references = {plane.image.frame_of_reference_uid for plane in planes}
-    if len(references) > 1 and not has_frame_per_image(planes):
-        raise problem("geometry.frames_of_reference", f"{len(references)} found")
-    if any(plane.volumetric not in {None, "VOLUME"} for plane in planes):
-        raise problem("geometry.not_a_volume")
-
-
 def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
     """Find the unit vectors of increasing column and increasing row index, shape ``(2, 3)``, LPS."""
     first = planes[0].orientation
@@ -85,8 +81,7 @@ def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _UNIT_TOLERANCE or abs(float(axes[0] @ axes[1])) > _UNIT_TOLERANCE:
         raise problem("geometry.orientation")
-    others = {plane.orientation for plane in planes}
-    if max(np.abs(np.array(other) - first).max() for other in others) > SAME_DIRECTION:
+    if np.abs(np.array([plane.orientation for plane in planes]) - first).max() > SAME_DIRECTION:
         raise problem("geometry.mixed_orientation")
     axes /= lengths[:, None]
     axes[1] -= axes[0] * float(axes[0] @ axes[1])
@@ -96,11 +91,9 @@ def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
 
 def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
     """Rows, columns, distance between rows and between columns in mm: the same for all slices."""
-    first = planes[0]
-    spacing, pixels = first.spacing_mm, first.image.pixels
-    if spacing is None or any(plane.spacing_mm is None for plane in planes):
-        raise problem("geometry.pixel_spacing")
-    if not all(_SPACING_RANGE_MM[0] <= value <= _SPACING_RANGE_MM[1] for value in spacing):
+    spacing, pixels = planes[0].spacing_mm, planes[0].image.pixels
+    low, high = _SPACING_RANGE_MM
+    if spacing is None or None in {p.spacing_mm for p in planes} or not all(low <= value <= high for value in spacing):
         raise problem("geometry.pixel_spacing")
     if not pixels.rows or not pixels.columns:
         raise problem("pixel.description", "Rows or Columns")
@@ -127,24 +120,21 @@ def _number(plane: Plane) -> str:
 def _check_steps(steps: NDArray[np.float64], ordered: Sequence[Plane]) -> None:
     """Refuse repeated, missing and unevenly spaced slices; `steps` in mm, one fewer than slices."""
     if steps.min() < SAME_POSITION_MM:
-        place = int(np.argmin(steps))
-        raise problem("geometry.duplicate_positions", _between(ordered, place))
+        raise problem("geometry.duplicate_positions", _between(ordered, int(np.argmin(steps))))
     median = float(np.median(steps))
     if not _SPACING_RANGE_MM[0] <= median <= _SPACING_RANGE_MM[1]:
         raise problem("geometry.spacing_range", f"{median:.3g} mm")
     if np.ptp(steps) <= max(_UNEVEN * median, SAME_POSITION_MM):
         return
-    base = float(np.median(steps[steps <= median * _MISSING]))
-    ratios = steps / base
+    ratios = steps / float(np.median(steps[steps <= median * _MISSING]))
     is_whole = np.abs(ratios - np.round(ratios)) <= _MULTIPLE
     gaps = np.flatnonzero(ratios > _WHOLE)
     if is_whole.all() and 0 < len(gaps) <= _MOSTLY_EVEN * len(steps):
         count = int(np.sum(np.round(ratios[gaps]) - 1))
         places = "; ".join(_between(ordered, int(gap)) for gap in gaps[:3])
         raise problem("geometry.missing_slice", f"{count} missing {places}")
-    place = int(np.argmax(np.abs(steps - median)))
-    detail = f"{steps.min():.2f} to {steps.max():.2f} mm; {_between(ordered, place)}"
-    raise problem("geometry.irregular_spacing", detail)
+    place = _between(ordered, int(np.argmax(np.abs(steps - median))))
+    raise problem("geometry.irregular_spacing", f"{steps.min():.2f} to {steps.max():.2f} mm; {place}")
 
 
 def _between(ordered: Sequence[Plane], place: int) -> str:

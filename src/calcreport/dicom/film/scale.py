@@ -114,8 +114,7 @@ def _none(film: FilmHeader, notes: list[str]) -> FilmScale:
     """No scale: pixels only."""
     if values.decimals(film.raw(tags.SCANNED_SPACING), 2):
         notes.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
-    ratio = values.decimals(film.raw(tags.ASPECT_RATIO), 2)
-    if ratio and ratio[0] != ratio[1]:
+    if len(set(values.decimals(film.raw(tags.ASPECT_RATIO), 2) or ())) == 2:
         notes.append("Pixels are not square (Pixel Aspect Ratio): even lengths in pixels depend on direction.")
     return FilmScale(kind=ScaleKind.NONE, notes=tuple(notes))
 
@@ -170,7 +169,7 @@ def magnification_of(film: FilmHeader, notes: list[str]) -> float | None:
 
 def _positive(film: FilmHeader, tag: int, name: str, notes: list[str]) -> float | None:
     raw = values.strip(film.raw(tag) or b"")
-    number = values.decimal(raw) if raw else None
+    number = values.decimal(raw)
     if raw and (number is None or number <= 0):
         notes.append(f"{name} is {'zero' if number == 0 else 'malformed or negative'} and is not used.")
         return None
@@ -205,8 +204,8 @@ def _stitched(film: FilmHeader, spacing: Spacing | None) -> str | None:
         return "The image was put together from several exposures."
     if spacing is None:
         return None
-    extent_mm = max((pixels.rows or 0) * spacing[0], (pixels.columns or 0) * spacing[1])
-    return "The image is longer than any detector." if extent_mm > _LONG_MM else None
+    is_long = max((pixels.rows or 0) * spacing[0], (pixels.columns or 0) * spacing[1]) > _LONG_MM
+    return "The image is longer than any detector." if is_long else None
 
 
 def _larger(pixel: Spacing | None, imager: Spacing | None) -> Spacing | None:
@@ -228,8 +227,7 @@ _SMALLEST_SHARE: Final = 0.02
 """An aperture that leaves less than this part of the film is not true: nobody stores 50 times the exposed field."""
 _MUCH_HIDDEN: Final = 0.5  # A note is given when less than this part of the film is left
 # Vertices of a polygon: more are damage, fewer enclose nothing.
-_MOST_VERTICES: Final = 1024
-_FEWEST_VERTICES: Final = 3
+_FEWEST_VERTICES, _MOST_VERTICES = 3, 1024
 # Tag of a shape and the first word of its keywords.
 _NAMES: Final = ((tags.COLLIMATOR, "Collimator"), (tags.SHUTTER, "Shutter"))
 
@@ -274,8 +272,7 @@ def _rectangle(film: FilmHeader, base: int, shape: tuple[int, int]) -> NDArray[n
     if None in edges:
         return None
     upper, lower, left, right = (edge or 0 for edge in edges)
-    rows, columns = shape
-    if not (0 <= upper < lower <= rows + 1 and 0 <= left < right <= columns + 1):
+    if not (0 <= upper < lower <= shape[0] + 1 and 0 <= left < right <= shape[1] + 1):
         return None
     field = np.zeros(shape, dtype=np.bool_)
     field[max(upper - 1, 0) : lower, max(left - 1, 0) : right] = True
