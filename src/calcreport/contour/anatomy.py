@@ -176,10 +176,9 @@ def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
 
 
 COMMAND: Final = "TotalSegmentator"  # as installed, on the path
-_NO_NETWORK: Final = {
+_NO_NETWORK: Final = {  # no answer to statistics that TotalSegmentator sends, nor to weights it misses
     name: "http://127.0.0.1:9" for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper())
 }
-"""A proxy that answers nothing: TotalSegmentator sends usage statistics, and fetches weights that are missing."""
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Limited in our own process, for reasons that do not hold for a network."""
 

@@ -32,8 +32,7 @@ _HEADERS: Final = tuple(
     )
 )  # NIfTI-1 and NIfTI-2
 _MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
-_AGREEMENT_MM: Final = 0.1
-"""qform is stored as a rotation in single precision; a larger difference to sform is a contradiction."""
+_AGREEMENT_MM: Final = 0.1  # qform is a rotation in single precision; a larger difference to sform is a contradiction
 
 
 def is_nifti(start: bytes) -> bool:
@@ -223,11 +222,10 @@ _PLACES: Final = {
     "ElementSpacing": (3, ("elementspacing",)),
 }  # how many numbers, and names they may go by
 _BYTE_ORDER: Final = ("binarydatabyteordermsb", "elementbyteordermsb")  # names, big-endian when true
-_ABSENT: Final = {
+_ABSENT: Final = {  # what these fields mean when they are left out; nothing else is read
     "headersize": "0", "binarydata": "true", "elementnumberofchannels": "1", "elementtointensityfunctionslope": "1",
     "elementtointensityfunctionoffset": "0",
 }  # fmt: skip
-"""What these fields mean when they are left out; nothing else is read."""
 
 
 def is_metaimage(start: bytes) -> bool:

@@ -14,8 +14,7 @@ from calcreport.model.drawn import BRIDGED_STEPS, tapered, tip_height
 
 ON_SLICE: Final = 0.05  # a contour plane this close to a slice, in slices, was drawn on it
 CONTIGUOUS: Final = 1.05  # planes at most this many slices apart leave no slice without a contour of its own
-MAX_BRIDGED_MM: Final = 10.0
-"""A wider break in otherwise denser contours separates two parts of the lesion and is left open."""
+MAX_BRIDGED_MM: Final = 10.0  # a wider break in otherwise denser contours separates two parts and is left open
 _MAX_CROSSINGS: Final = 2_000_000  # crossings worked on at a time: bounds memory however a polygon zigzags
 
 

@@ -19,10 +19,8 @@ from calcreport.model.image import CtVolume
 _CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})  # Contour Geometric Type of an outline
 _MAX_POINTS: Final = 5_000_000  # of one file
 _MAX_CONTOURS: Final = 50_000  # of one file
-_MAX_CONTOURS_A_PLANE: Final = 2_000
-"""Far above any drawn lesion; beyond them a file is damaged or meant to exhaust memory."""
-_FLATNESS_MM: Final = 0.5
-"""A contour may leave its slice plane by this much (rounding, a fraction of a degree) and still be planar."""
+_MAX_CONTOURS_A_PLANE: Final = 2_000  # more is damage, or meant to exhaust memory
+_FLATNESS_MM: Final = 0.5  # a contour may leave its plane by this much (rounding, a fraction of a degree)
 _SAME_PLANE_MM: Final = 0.1  # contours this close along the slice normal were drawn in one plane
 _DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"  # of Contour Data
 

@@ -25,11 +25,10 @@ from calcreport.model.image import CtVolume
 _RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
 _SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation Storage and Label Map Segmentation Storage."""
-_DAMAGE: Final = (
+_DAMAGE: Final = (  # what pydicom and numpy raise on files that break their own rules
     ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RecursionError, OSError, EOFError,
     struct.error, zlib.error, InvalidDicomError, BytesLengthException,
 )  # fmt: skip
-"""What pydicom and numpy raise on files that break their own rules."""
 # Segmented Property Category codes: morphologically abnormal structure; anatomical structure, physical object.
 _ABNORMAL: Final = frozenset({"49755003", "M-01000"})
 _ANATOMY: Final = frozenset({"123037004", "T-D000A", "260787004", "A-00004"})

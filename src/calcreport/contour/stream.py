@@ -34,8 +34,7 @@ class Checked:
     suffix: str  # ``.nii``, ``.nrrd`` or ``.mha``
     header: bytes  # in that format; uncompressed voxels follow it
     voxels: IO[bytes]  # Decompressed, at the first voxel
-    affine: NDArray[np.float64] | None = None
-    """From index (slowest, middle, fastest) to LPS mm; that of the header when ``None``."""
+    affine: NDArray[np.float64] | None = None  # from index (slowest, middle, fastest) to LPS mm; else of the header
     scale: tuple[float, float] = (1.0, 0.0)  # slope and intercept from stored value to label
     extension: bytes = b""  # what a NIfTI file holds between header and voxels
     names: dict[int, str] = field(default_factory=dict)  # of the labels, where the file gives them

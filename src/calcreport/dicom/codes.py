@@ -35,8 +35,7 @@ def _table() -> dict[str, Code]:
     }
 
 
-CODES: Final[Mapping[str, Code]] = MappingProxyType(_table())
-"""Stable codes of this package; never reused with another meaning."""
+CODES: Final[Mapping[str, Code]] = MappingProxyType(_table())  # stable; never reused with another meaning
 
 
 def message(code: str, detail: str = "") -> str:

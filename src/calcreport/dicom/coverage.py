@@ -24,12 +24,10 @@ Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corn
 SMALL_GAP_MM: Final = (20.0, 20.0, 10.0)
 """Reconstructions of one scan differ this much along left-right, back-front and foot-head: the field of view is set for
 each, and thick slices end within their thickness of thin ones."""
-WIDE_FIELD_MM: Final = (80.0, 80.0, 10.0)
-"""The same where no voxel tells body from air: a field of view of 500 mm reaches 75 mm beyond one of 350."""
+WIDE_FIELD_MM: Final = (80.0, 80.0, 10.0)  # where no voxel tells body from air: 500 mm reach 75 mm beyond 350 mm
 _SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)
 """Ends of two ranges in different frames of reference within this are one planned range scanned or rebuilt again."""
-_THIN_SLAB_MM: Final = 15.0
-"""A stack no longer than this (bolus tracking, a test slice) does not examine a part of the body by itself."""
+_THIN_SLAB_MM: Final = 15.0  # no longer stack (bolus tracking, a test slice) examines a part of the body by itself
 # Side words of a description: English, German, French.
 _SIDE: Final = re.compile(r"(?<![a-z])(?:(left|lt|links|gauche)|(right|rt|rechts|droite?))(?![a-z])", re.IGNORECASE)
 _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "series.secondary_capture"))

@@ -92,13 +92,10 @@ def discover(
 class FileContent:
     """Content of one file as far as it sorts files into studies."""
 
-    series: tuple[tuple[str, str], ...] = ()
-    """Study and Series Instance UID of its images, each pair once; empty UIDs where the file has none."""
-    patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)
-    """Study Instance UID and identity, once a study, of what can be measured."""
+    series: tuple[tuple[str, str], ...] = ()  # Study and Series Instance UID of its images, each once; empty where none
+    patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)  # Study UID and identity
     aside: tuple[SetAside, ...] = ()  # why the file, or members of the archive, were set aside
-    is_doubtful: bool = False
-    """Damaged, or without an identity of its own: bears on the studies whose images lie beside it."""
+    is_doubtful: bool = False  # damaged, or without an identity of its own: bears on what lies beside it
 
 
 def survey(path: str, *, settings: ReadingSettings) -> FileContent:

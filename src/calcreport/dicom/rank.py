@@ -28,10 +28,9 @@ _MOSTLY_COVERED: Final = 0.5
 # Within a class the contrast phase counts more than the last tenths of a millimetre: enhanced vessels force the
 # threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm.
 _THICKNESS_CLASSES_MM: Final = (1.6, 3.1, 5.1)
-_BY_CONTRAST: Final = {
+_BY_CONTRAST: Final = {  # lower is better for thresholds
     Contrast.NONE: 0.0, Contrast.UNKNOWN: 1.0, Contrast.GIVEN: 2.0, Contrast.VENOUS: 2.0, Contrast.ARTERIAL: 3.0,
 }  # fmt: skip
-"""Lower is better for thresholds."""
 
 
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:

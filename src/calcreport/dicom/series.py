@@ -34,9 +34,7 @@ class SeriesFiles:
     instances: tuple[ImageHeader, ...] = field(repr=False)
     films: tuple[FilmHeader, ...] = field(default=(), repr=False)
     """Radiographs in file order; empty for objects that are no radiograph."""
-    stack: str = ""
-    """What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series is one
-    stack."""
+    stack: str = ""  # what sets it apart from others of its series, as ``"kernel B70f"``; empty when there are none
     notes: tuple[str, ...] = ()  # what was done to get here (identical copies dropped …)
     problem: str | None = None  # Code of what forbids measuring, found while sorting
 

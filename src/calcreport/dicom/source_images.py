@@ -28,13 +28,12 @@ _TYPE_2: Final = (  # attributes that stand in every object, empty where unknown
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
 )  # fmt: skip
-PATIENT_AND_STUDY: Final = (
+PATIENT_AND_STUDY: Final = (  # what every new object repeats of its source
     *_TYPE_2,
     "IssuerOfPatientID", "OtherPatientIDs", "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight",
     "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "StudyDescription",
     "StudyInstanceUID",
 )  # fmt: skip
-"""What every new object repeats of its source."""
 _COPIED: Final = (  # attributes of source images that are kept
     *PATIENT_AND_STUDY,
     "SeriesInstanceUID", "SeriesNumber", "Modality", "Laterality", "ImageLaterality", "BodyPartExamined",
@@ -44,8 +43,7 @@ _COPIED: Final = (  # attributes of source images that are kept
     "LossyImageCompression", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
 )  # fmt: skip
-_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
-"""Types whose characters Specific Character Set declares."""
+_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))  # whose characters Specific Character Set declares
 # Kept even where it breaks a rule, or holds several values where one may stand: an identity that was cut, or mended, is
 # another identity, and an archive has to read our objects as it read the images.
 _KEPT: Final = _TEXT | {"UI"}

@@ -59,8 +59,7 @@ _CLEAR: Final = 0.12  # least part that the peak of tissue takes of what is dens
 _CLEAR_IN_LUNG: Final = 0.35
 """Part that the peak of tissue takes of what is denser than -450: 0.28 at least; 0.29 at most of bone, which takes the
 place of tissue on a scale too low by 1000."""
-_THOUSAND_HIGH_HU: Final = (600.0, 1200.0)
-"""Fat and muscle on a scale too high by 1000 or 1024: bone has no peak here, or one spread wider."""
+_THOUSAND_HIGH_HU: Final = (600.0, 1200.0)  # fat and muscle on a scale too high by 1000 or 1024; bone has no such peak
 _HIGHEST_FLUID_HU: Final = 30.0  # a lower peak up to here may be fat or air of a scale too high
 
 

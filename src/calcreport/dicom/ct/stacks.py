@@ -28,11 +28,10 @@ _REGULAR: Final = 0.05  # longest less shortest step, as a part of the median
 _PIECE_BYTES: Final = 1_048_576  # 1 MiB
 _LARGEST_PACKING: Final = 4096  # no codec packs a scan tighter than this
 
-_PHASES: Final = (
+_PHASES: Final = (  # attributes that may tell phases at one position apart, the surest first
     "temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent",
     "tube voltage", "slice thickness", "acquisition time", "content time",
 )  # fmt: skip
-"""Attributes that may tell phases at one position apart, the surest first."""
 
 _FIELD: Final = "field of view"  # looked at last
 

@@ -27,8 +27,7 @@ from calcreport.settings import ReadingSettings
 _WORST_LOSSY_RATIO: Final = 30.0
 _KVP_RANGE: Final = (20.0, 200.0)  # plausible tube voltage, kV
 _SAMPLE_STEP: Final = 8  # every eighth row and column is sampled
-_BAND: Final = 64
-"""Rows looked up at a time: numpy makes indices of eight bytes of the words, and those of a whole film fit no cache."""
+_BAND: Final = 64  # rows looked up at a time: indices have eight bytes a word, and those of a film fit no cache
 
 Value = TypeVar("Value", bound=np.generic)  # stored or looked-up value
 

@@ -223,8 +223,7 @@ def _are_equal(one: Spacing, other: Spacing) -> bool:
 # an edge belongs to the field. An aperture that cannot be true (edges outside the matrix or crossed, hardly anything
 # left inside) is not used: hiding half of a film would hide lesions.
 
-_SMALLEST_SHARE: Final = 0.02
-"""An aperture that leaves less than this part of the film is not true: nobody stores 50 times the exposed field."""
+_SMALLEST_SHARE: Final = 0.02  # what leaves less of the film is not true: nobody stores 50 times the exposed field
 _MUCH_HIDDEN: Final = 0.5  # A note is given when less than this part of the film is left
 # Vertices of a polygon: more are damage, fewer enclose nothing.
 _FEWEST_VERTICES, _MOST_VERTICES = 3, 1024

@@ -197,8 +197,7 @@ def table_of(tables: Item, tag: int, pixels: PixelDescription, *, is_signed: boo
 
 
 _WHITE: Final = 255  # of 8 bits
-_TAILS: Final = (0.5, 99.5)
-"""Percentiles of the exposed field that become black and white where the header brings no usable window."""
+_TAILS: Final = (0.5, 99.5)  # percentiles of the exposed field that become black and white without a usable window
 
 
 def picture_of_words(

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 # Codecs of the default repertoire and of Japanese with escape sequences.
 _ASCII: Final = "ascii"
 _JIS: Final = "iso2022_jp_2"
-_SETS: Final = MappingProxyType(
+_SETS: Final = MappingProxyType(  # codec of each defined term by its number or name (PS3.3 C.12.1.1.2)
     {
         "6": _ASCII, "13": "shift_jis", "58": "gb2312", "87": _JIS, "100": "latin_1", "101": "iso8859_2",
         "109": "iso8859_3", "110": "iso8859_4", "126": "iso8859_7", "127": "iso8859_6", "138": "iso8859_8",
@@ -24,7 +24,6 @@ _SETS: Final = MappingProxyType(
         "203": "iso8859_15", "GB18030": "gb18030", "GBK": "gbk",
     }
 )  # fmt: skip
-"""Codec of each defined term by its registration number or name (PS3.3 C.12.1.1.2)."""
 _TERM: Final = re.compile(r"(?:ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*)?([0-9]+|GBK|GB18030)\Z")
 """A defined term, also with the misspellings that occur: ``ISO-IR 100``, ``ISO IR 192``, ``ISO 2022 GBK``."""
 # Codec of the bytes from 0xA0 on, by the escape sequence that brings it in.

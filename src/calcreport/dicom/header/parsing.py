@@ -68,12 +68,11 @@ _SERIES_WORDS: Final = {
     "volume_technique": 0x00089207,
 }  # coded words of a series
 _AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)  # volume, start time and total dose of contrast medium
-_SERIES: Final = (
+_SERIES: Final = (  # attributes that are the same in all files of most series
     *_SERIES_TEXTS.values(), *_SERIES_WORDS.values(), *_AMOUNTS, tags.MODALITY, tags.SOP_CLASS, tags.SERIES_NUMBER,
     tags.LATERALITY, tags.IMAGE_LATERALITY, tags.KVP, tags.CONTRAST_AGENT, tags.CONTRAST_ROUTE,
     tags.CONTRAST_INGREDIENT, tags.MULTI_ENERGY, tags.LOSSY, tags.LOSSY_RATIO, tags.BURNED_IN, tags.CHARSET,
 )  # fmt: skip
-"""Attributes that are the same in all files of most series."""
 _PIXEL_NUMBERS: Final = {
     "samples": 0x00280002,
     "rows": 0x00280010,

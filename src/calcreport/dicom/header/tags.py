@@ -52,7 +52,7 @@ LOSSY_RATIO: Final = 0x00282112
 SHARED_GROUPS: Final = 0x52009229
 FRAME_GROUPS: Final = 0x52009230
 
-FUNCTIONAL_GROUPS: Final = (
+FUNCTIONAL_GROUPS: Final = (  # those read, weakest first: a later one overrides an earlier one
     0x00209170,  # unassigned, shared
     0x00209171,  # unassigned, per frame
     0x00209113,  # plane position
@@ -66,7 +66,6 @@ FUNCTIONAL_GROUPS: Final = (
     0x00189325,  # CT exposure
     0x00189118,  # cardiac synchronisation
 )
-"""Functional groups read, weakest first: a later one overrides an earlier one."""
 NESTED: Final = frozenset((CONTRAST_AGENTS, CONTRAST_ROUTES, SHARED_GROUPS, FRAME_GROUPS, *FUNCTIONAL_GROUPS))
 """Sequences whose items are kept."""
 WANTED: Final = frozenset(tag for tag in list(globals().values()) if isinstance(tag, int)) - NESTED
@@ -108,7 +107,7 @@ PRESENTATION_SHAPE: Final = 0x20500020
 LEFT, RIGHT, UPPER, LOWER, CENTRE, RADIUS, VERTICES = APERTURE = (0x02, 0x04, 0x06, 0x08, 0x10, 0x12, 0x20)
 """Distance of each attribute of an aperture from its shape's tag."""
 FILM_NESTED: Final = frozenset((SOURCE_IMAGES, VIEW_CODES, MODALITY_LUT, VOI_LUT))  # sequences whose items are kept
-FILM_WANTED: Final = (
+FILM_WANTED: Final = (  # tables of lookup values stay in the file until the film is read
     frozenset(tag for tag in list(globals().values()) if isinstance(tag, int))
     - WANTED - NESTED - FILM_NESTED - {LUT_DATA, *APERTURE}
 ).union(
@@ -116,7 +115,6 @@ FILM_WANTED: Final = (
     (IMAGE_TYPE, ACQUISITION_DATE_TIME, ACQUISITION_TIME, CONTENT_TIME, DERIVATION),
     (LATERALITY, IMAGE_LATERALITY, PIXEL_SPACING, INTERCEPT, SLOPE),
 )  # fmt: skip
-"""Attributes of a film; tables of lookup values stay in the file until it is read."""
 
 # SOP classes.
 CT: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -174,7 +172,5 @@ JPEG_LOSSLESS: Final = frozenset(("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4
 JPEG_LS: Final = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
 JPEG_2000: Final = frozenset(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"))
 HTJ2K: Final = frozenset(("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"))
-GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
-"""Photometric interpretations of one sample a pixel that are densities."""
-LOSSY_SYNTAXES: Final = frozenset((JPEG_BASELINE, JPEG_EXTENDED))
-"""Transfer syntaxes that are lossy whatever the data; the others may be, and say so in an attribute."""
+GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))  # photometric interpretations that are densities
+LOSSY_SYNTAXES: Final = frozenset((JPEG_BASELINE, JPEG_EXTENDED))  # others may be lossy, and say so in an attribute
