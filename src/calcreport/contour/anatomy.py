@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from calcreport.anatomy.structures import StructureTable, parse_structures
 from calcreport.contour.grid import LabelVolume, lay_labels, refuse
 from calcreport.contour.read import open_mask
-from calcreport.contour.stream import Checked, decode
+from calcreport.contour.stream import decode
 from calcreport.errors import InputError, UsageError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -95,7 +95,16 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
 def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
     """Labels of one file; of a label map without names, as each version that it can be of names them."""
     with open_mask(path, limits) as (stream, checked):
-        read, names = _read_labels(stream, checked, volume, limits)
+        if checked is None:
+            from calcreport.contour.segmentation import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+            read, names = read_segments(stream, volume, limits.max_volume_voxels)
+        else:
+            stated = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
+            read, names = (
+                decode(checked, limits),
+                {key: (name,) for key, name in (checked.names | stated).items() if key},
+            )
     most = int(read.codes.max(initial=0))
     if not most:
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
@@ -121,19 +130,7 @@ def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: C
     return AnatomyLabels(labels=labels, structures=structures, notes=notes)
 
 
-def _read_labels(
-    stream: IO[bytes], checked: Checked | None, volume: CtVolume, limits: ReadingSettings
-) -> tuple[LabelVolume, Mapping[int, tuple[str, ...]]]:
-    if checked is None:
-        from calcreport.contour.segmentation import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
-
-        return read_segments(stream, volume, limits.max_volume_voxels)
-    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
-    return decode(checked, limits), {key: (name,) for key, name in (checked.names | in_header).items() if key}
-
-
 def _numbered(found: Iterable[Structure]) -> tuple[Structure, ...]:
-    """Give structures labels from 1 on."""
     structures = tuple(replace(one, value=value) for value, one in enumerate(found, start=1))
     if not structures:
         _refuse_names()

@@ -22,6 +22,7 @@ _TIE = 1e-6
 _BEYOND = 0.51
 
 
+Placed = tuple[NDArray[np.uint8], tuple[int, int, int]]  # a box of voxels and the index of its first one
 Voxel = TypeVar("Voxel", np.bool_, np.uint8)  # of a mask, of labels
 
 
@@ -162,13 +163,11 @@ def _bounding_box(voxels: NDArray[np.bool_ | np.uint8]) -> tuple[slice, slice, s
 
 
 def _cut(voxels: NDArray[Voxel], affine: NDArray[np.float64]) -> tuple[NDArray[Voxel], NDArray[np.float64]] | None:
-    """Mask or labels without empty margin, and their affine; ``None`` without any."""
     box = _bounding_box(voxels)
     return None if box is None else (voxels[box], _moved(affine, box))
 
 
 def _moved(affine: NDArray[np.float64], box: tuple[slice, slice, slice]) -> NDArray[np.float64]:
-    """Affine of a part of a grid."""
     first = affine.copy()
     first[:3, 3] += affine[:3, :3] @ np.array([piece.start for piece in box], dtype=np.float64)
     return first
@@ -180,9 +179,7 @@ def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
     return np.array(np.meshgrid(*ends), dtype=np.float64).reshape(3, -1).T
 
 
-def lay_labels(
-    codes: NDArray[np.uint8], affine: NDArray[np.float64], geometry: VolumeGeometry
-) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
+def lay_labels(codes: NDArray[np.uint8], affine: NDArray[np.float64], geometry: VolumeGeometry) -> Placed | None:
     """Lay labels, shape ``(n0, n1, n2)``, into the grid of a CT volume by nearest neighbour, as `place_grid` does.
 
     `affine` leads from the voxel-centre index of `codes` to LPS mm. Returns a box of CT voxels and the index of its
@@ -192,9 +189,7 @@ def lay_labels(
     return None if cut is None else _resample(cut[0], np.linalg.inv(geometry.affine) @ cut[1], geometry.shape)
 
 
-def _resample(
-    codes: NDArray[np.uint8], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]
-) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
+def _resample(codes: NDArray[np.uint8], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> Placed | None:
     import SimpleITK as sitk  # noqa: N813, PLC0415 - 0.2 s, not needed without a mask
 
     reach = _corners(codes.shape, 0.5) @ to_ct[:3, :3].T + to_ct[:3, 3]

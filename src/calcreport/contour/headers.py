@@ -77,7 +77,6 @@ def check_nifti(stream: IO[bytes]) -> Checked:
 
 
 def _layout(start: bytes) -> np.dtype[Any] | None:
-    """Layout of the header in its byte order; ``None`` for something else."""
     for layout, place, endings in zip(_HEADERS, (344, 4), ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
         if len(start) < 348 or start[place : place + 3] not in endings:
             continue

@@ -94,7 +94,6 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
 
 
 def _label_map(stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]) -> Checked | None:
-    """Checked header of a label map; ``None`` for another kind of file."""
     if is_nifti(start):
         return check_nifti(stream)
     if is_nrrd(start):

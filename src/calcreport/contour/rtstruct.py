@@ -43,7 +43,7 @@ def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> 
     names = {key: str(rois[key].get("ROIName") or "") if key in rois else "" for key in contours}
     kinds = (kind_of(name, types.get(key, "")) for key, name in names.items())
     keys = choose(names, kinds, wanted=wanted, is_drawn_for_lesions=False)
-    return tuple(_place(key, names[key], contours[key], rois.get(key), (dataset, volume)) for key in keys)
+    return tuple(_place(dataset, volume, (key, names[key]), contours[key], rois.get(key)) for key in keys)
 
 
 def _closed_contours(item: Dataset) -> list[Dataset]:
@@ -57,9 +57,8 @@ def _closed_contours(item: Dataset) -> list[Dataset]:
 
 
 def _place(
-    key: int, name: str, contours: list[Dataset], roi: Dataset | None, source: tuple[Dataset, CtVolume]
+    dataset: Dataset, volume: CtVolume, named: tuple[int, str], contours: list[Dataset], roi: Dataset | None
 ) -> PlacedMask:
-    dataset, volume = source
     geometry = volume.geometry
     is_xor = any(str(contour.ContourGeometricType).strip() == "CLOSEDPLANAR_XOR" for contour in contours)
     polygons = _indexed(contours, geometry)
@@ -68,8 +67,8 @@ def _place(
     stack = fill_stack(planes, geometry.shape, geometry.spacing_mm)
     breaks = f"The lesion contour has {stack.open_breaks} wide break(s) between slices, taken as parts of one lesion."
     return PlacedMask(
-        key=key,
-        name=name,
+        key=named[0],
+        name=named[1],
         mask=cut_out(stack.voxels, stack.offset),
         is_beyond=any(is_outside(index, geometry.shape) for index in polygons),
         notes=(*notes, *skip_notes(stack.interpolated_slices), *(breaks,) * bool(stack.open_breaks)),
@@ -78,7 +77,6 @@ def _place(
 
 
 def _outline(planes: list[Plane], geometry: VolumeGeometry) -> DrawnOutline:
-    """Surface through the points that were drawn."""
     step_mm, pixel_mm2 = geometry.spacing_mm[0], geometry.spacing_mm[1] * geometry.spacing_mm[2]
     sections = [
         Section(

@@ -175,7 +175,6 @@ def _check_size(dataset: Dataset, max_voxels: int) -> None:
 
 
 def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
-    """Item of a functional group: of the frame, else shared by all."""
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
     return next((items[0] for holder in (frame, *shared[:1]) if len(items := holder.get(name) or [])), None)
 

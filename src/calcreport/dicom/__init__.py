@@ -14,18 +14,6 @@ from calcreport.dicom.rank import rank_ct_series, rank_films
 from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
 
 __all__ = [
-    "CODES",
-    "CtSeries",
-    "CtStack",
-    "Discovery",
-    "FilmHeader",
-    "FilmRanking",
-    "SeriesFiles",
-    "SeriesRanking",
-    "StudyFiles",
-    "discover",
-    "rank_ct_series",
-    "rank_films",
-    "read_ct",
-    "read_film",
-]
+    "CODES", "CtSeries", "CtStack", "Discovery", "FilmHeader", "FilmRanking", "SeriesFiles", "SeriesRanking",
+    "StudyFiles", "discover", "rank_ct_series", "rank_films", "read_ct", "read_film",
+]  # fmt: skip

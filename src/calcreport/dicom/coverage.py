@@ -143,7 +143,6 @@ def _names_differ(side: str | None, region: str, other: Extent) -> bool:
 
 
 def _are_sides(one: str | None, other: str | None) -> bool:
-    """Whether these are left and right."""
     return None not in {one, other} and one != other
 
 

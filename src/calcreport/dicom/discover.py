@@ -38,8 +38,6 @@ _SUSPICIOUS_RATIO: Final = 200  # CT compresses three- to tenfold; beyond 200-fo
 
 @dataclass(slots=True)
 class _Found:
-    """What the search has gathered so far."""
-
     settings: ReadingSettings
     on_progress: Callable[[int], None] | None
     planes: list[Plane] = field(default_factory=list)
@@ -218,7 +216,6 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
 
 
 def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
-    """Read the header and file the image under its series."""
     if not head:
         raise problem("file.empty")
     if len(head) < _SHORTEST_DICOM:

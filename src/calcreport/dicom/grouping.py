@@ -44,8 +44,6 @@ def group_studies(
 
 @dataclass(slots=True)
 class _Members:
-    """What one series holds."""
-
     planes: list[Plane] = field(default_factory=list)
     films: list[FilmHeader] = field(default_factory=list)
     others: list[ImageHeader] = field(default_factory=list)
@@ -79,7 +77,6 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
 
 
 def _film_series(films: list[FilmHeader], *, problem: str | None) -> SeriesFiles:
-    """Radiographs of one series, each once."""
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
     copies = copied(films)
     kept = tuple(film for film in films if id(film) not in (copies or ()))

@@ -211,7 +211,6 @@ def _start(image: ImageHeader) -> bytes:
 
 
 def _sources(film: FilmHeader) -> set[str]:
-    """Instance UIDs of the images this one was made from."""
     items = film.item.sequences.get(tags.SOURCE_IMAGES, [])
     return {uid for item in items if (uid := values.uid(item.values.get(tags.REFERENCED_INSTANCE)))}
 

@@ -89,7 +89,6 @@ class ClinicalData:
 
 
 def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
-    """Give each study the row of a table that is about it."""
     index: dict[tuple[str, str], list[KeyedClinical]] = {}
     for row in rows:
         index.setdefault(_main_key(row), []).append(row)
@@ -115,7 +114,6 @@ def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) 
 
 
 def _checked(study: Study, row: KeyedClinical | ClinicalError | None, *, is_of_several: bool) -> StudyClinical:
-    """Check the row that was found for a study."""
     if row is None:
         return StudyClinical(is_not_in_table=True)
     if isinstance(row, ClinicalError):
@@ -155,7 +153,6 @@ def _key_of(study: Study, name: str) -> str | None:
 
 
 def _main_key(row: KeyedClinical) -> tuple[str, str]:
-    """Name and value of the most specific key of a row."""
     name = next(name for name in KEYS if name in row.keys)
     return name, row.keys[name]
 
@@ -277,7 +274,6 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def _refuse_columns(columns: Sequence[str]) -> None:
-    """Refuse a table without a key, and columns that are unknown, empty or repeated."""
     known = {*field_paths(ClinicalRow)}
     counts = Counter(columns)
     mistakes: list[Mistake] = []
@@ -307,7 +303,6 @@ def _mixed_decimals(lines: Sequence[list[str]]) -> list[Mistake]:
 
 
 def _nested(columns: Sequence[str], cells: Sequence[str], place: str, mistakes: list[Mistake]) -> dict[str, Any]:
-    """Give a row the form of a clinical file."""
     row: dict[str, Any] = {}
     for path, cell in zip(columns, map(str.strip, cells), strict=True):
         if cell.upper() in _SPREADSHEET_ERRORS:

@@ -70,7 +70,6 @@ def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _contradictions(findings: Findings) -> Iterator[str]:
-    """Name what cannot be true together."""
     names = Counter(lesion.id for lesion in findings.lesions if lesion.id is not None)
     for number, lesion in enumerate(findings.lesions, start=1):
         where = f"lesion {number}: "

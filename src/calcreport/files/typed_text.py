@@ -17,7 +17,7 @@ from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse, spell
 
 MAX_CHARACTERS: Final = 200_000  # a file typed by hand is a page; a larger one is the wrong file
 _DEEPEST: Final = 20  # no typed file has more than six levels; nesting without end is an attack
-_MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)  # ``labs:{``
+_MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)  # of ``labs:{...}``
 _INNER_BLANKS: Final = re.compile(r"(?<=\S)[ \t\xa0]+")
 """Blanks behind a word: a tab or a no-break space among them is copied from a table or a web page."""
 _JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")  # JSON may hold these, YAML not

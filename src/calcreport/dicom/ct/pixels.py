@@ -16,6 +16,9 @@ from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 
+Words = NDArray[np.int16] | NDArray[np.uint16]  # stored values, the sign applied
+Mask = NDArray[np.bool_]  # of the same shape
+
 BITS: Final = 16  # allocated for each pixel of CT
 _FEWEST_BITS: Final = 8  # stored; fewer hold no CT
 _SLOPE_RANGE: Final = (1e-4, 1e4)  # plausible rescale slopes
@@ -111,7 +114,7 @@ def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bo
     return (-half <= padding[0] and padding[1] < half) if is_signed else padding[1] < 2 * half
 
 
-def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: Words) -> None:
     """Read the stored 16-bit words of frame `number`, from 1, machine byte order, into `out`, contiguous.
 
     `frame` are its fragments where pixels are compressed; `out` has the shape ``(rows, columns)``.
@@ -183,17 +186,12 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     return sample
 
 
-def _block_means(
-    values: NDArray[np.int16] | NDArray[np.uint16], unsampled: NDArray[np.bool_] | None
-) -> NDArray[np.float32]:
+def _block_means(values: Words, unsampled: Mask | None) -> NDArray[np.float32]:
     """Means of squares that lie wholly in the sample, shape ``(n,)``."""
     height, width = (max(size - _BLOCK + 1, 1) for size in values.shape)
     step = min(_WIDEST_STEP, max(1, min(values.shape) // _FEWEST_STEPS))
-    places = [
-        (slice(i, i + height, step), slice(j, j + width, step))
-        for i in range(min(_BLOCK, values.shape[0]))
-        for j in range(min(_BLOCK, values.shape[1]))
-    ]
+    corners = np.ndindex(min(_BLOCK, values.shape[0]), min(_BLOCK, values.shape[1]))
+    places = [(slice(i, i + height, step), slice(j, j + width, step)) for i, j in corners]
     total = np.zeros(values[places[0]].shape, dtype=np.int32)
     for place in places:
         total += values[place]
@@ -203,13 +201,11 @@ def _block_means(
     return np.asarray(means[~np.logical_or.reduce([unsampled[place] for place in places])])
 
 
-def _padding_mask(values: NDArray[np.int16] | NDArray[np.uint16], low: int, high: int) -> NDArray[np.bool_]:
+def _padding_mask(values: Words, low: int, high: int) -> Mask:
     return np.asarray(values == low if low == high else (values >= low) & (values <= high))
 
 
-def _without_air(
-    padding: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale
-) -> NDArray[np.bool_]:
+def _without_air(padding: Mask, values: Words, scale: Scale) -> Mask:
     """Voxels not imaged: those with the padding value, less the ones that are air of the same value.
 
     Scanners pad with the value to which they clip air, against PS3.3 C.7.5.1.1.2. Whether such a voxel was imaged
@@ -232,7 +228,7 @@ def _without_air(
     return outside
 
 
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _beside(mask: Mask) -> Mask:
     """Voxels that share a side with a mask."""
     beside = np.zeros_like(mask)
     beside[1:] = mask[:-1]
@@ -242,7 +238,7 @@ def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return beside
 
 
-def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _count_around(mask: Mask) -> NDArray[np.uint8]:
     """Voxels of a mask in the square of `_HARD_EDGE_REACH` around each: sums of sums, faster than any filter."""
     wide = np.pad(mask.view(np.uint8), _HARD_EDGE_REACH // 2)
     count, rim = wide.reshape(-1), _HARD_EDGE_REACH - 1
@@ -253,7 +249,7 @@ def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.pad(count, (0, rim)).reshape(-1, wide.shape[1])[:, :-rim]
 
 
-def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _reach_border(mask: Mask, index: NDArray[np.int64]) -> Mask:
     """Whether the connected part of a mask that holds each of some voxels, flat indices, reaches the border."""
     width, clear = mask.shape[1], ~mask
     row, column = np.divmod(index, width)
@@ -280,7 +276,7 @@ def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[
     return np.asarray(is_open)
 
 
-def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def reaching_border(mask: Mask) -> Mask:
     """Connected parts of a mask that reach the border of the image."""
     from scipy import ndimage  # noqa: PLC0415 - rarely reached: it would cost every discovery a quarter of a second
 
@@ -291,7 +287,7 @@ def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(is_kept[labels])
 
 
-def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: int) -> bool:
+def _meet(air_like: Mask, values: Words, tissue: int) -> bool:
     """Whether padding and tissue are neighbours in any fourth row or column: a quick look, for every slice."""
     for mask, sample in ((air_like[::_LOOK], values[::_LOOK]), (air_like[:, ::_LOOK].T, values[:, ::_LOOK].T)):
         dense = sample > tissue
@@ -300,14 +296,14 @@ def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.ui
     return False
 
 
-def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
+def _corner_mask(values: Words, scale: Scale) -> Mask | None:
     """Voxels that hold the one value of all four corners where that is no denser than air: padding nobody declared."""
     corner = int(values[0, 0])
     is_air = corner * scale.slope + scale.intercept <= LOWEST_HU and (values[[0, -1, -1], [-1, 0, -1]] == corner).all()
     return np.asarray(values == corner) if is_air else None
 
 
-def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint16], intercept: int) -> None:
+def _add(stored: NDArray[np.int16], values: Words, intercept: int) -> None:
     """Clip to what HU may be and add the intercept, in place and without a wider copy."""
     limits = np.iinfo(values.dtype)
     low = min(max(LOWEST_HU - intercept, limits.min), limits.max)

@@ -131,31 +131,32 @@ def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note
 _PLANES: Final = ("sagittal", "coronal", "axial")  # by the axis of the patient that the slice normal follows
+_FRAME_PER_IMAGE: Final = (  # a note
+    "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
+    "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
+)
 _OBLIQUE: Final = 0.8  # cosine of the slice normal to its nearest axis; below it the plane is oblique
 
 
 def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ...]:
     """Give notes on geometry and origin of a stack, most important first."""
-    first = planes[0]
-    header = first.image.series
-    notes = [*_spacing_notes(first, geometry), *_plane_notes(geometry)]
-    if geometry.is_sheared:
-        notes.insert(0, f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.")
-    if first.image_type[:1] != ("ORIGINAL",):
-        notes.append("The images are derived (reformatted), not original reconstructions.")
-        if any(plane.rescale_type is None for plane in planes):
-            notes.append("The unit of the values is not stated; by the standard they are Hounsfield units.")
-    if any(plane.image.series.is_lossy for plane in planes):
-        ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
-        notes.append(f"The images were compressed lossily{ratio}; small deposits may be lost.")
-    if has_frame_per_image(planes):
-        notes.append(
-            "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
-            "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
-        )
-    if any(plane.image.series.is_burned_in for plane in planes):
-        notes.append("The images may contain burned-in text, which looks dense.")
-    return tuple(notes)
+    first, headers = planes[0], [plane.image.series for plane in planes]
+    ratio = f" (ratio {headers[0].lossy_ratio:g}:1)" if headers[0].lossy_ratio else ""
+    is_derived = first.image_type[:1] != ("ORIGINAL",)
+    lacks_unit = is_derived and any(plane.rescale_type is None for plane in planes)
+    found = (
+        (
+            geometry.is_sheared,
+            f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.",
+        ),
+        *((True, note) for note in (*_spacing_notes(first, geometry), *_plane_notes(geometry))),
+        (is_derived, "The images are derived (reformatted), not original reconstructions."),
+        (lacks_unit, "The unit of the values is not stated; by the standard they are Hounsfield units."),
+        (any(h.is_lossy for h in headers), f"The images were compressed lossily{ratio}; small deposits may be lost."),
+        (has_frame_per_image(planes), _FRAME_PER_IMAGE),
+        (any(h.is_burned_in for h in headers), "The images may contain burned-in text, which looks dense."),
+    )
+    return tuple(note for is_met, note in found if is_met)
 
 
 def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
@@ -242,7 +243,6 @@ def _plain(text: str | None) -> str:
 
 
 def _is_filled(text: str) -> bool:
-    """Whether an attribute of contrast names something that was given."""
     return not _NOTHING_SAID.fullmatch(text) and not _NO_AGENT.fullmatch(text)
 
 

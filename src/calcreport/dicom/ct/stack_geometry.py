@@ -112,7 +112,6 @@ def _points(planes: Sequence[Plane]) -> NDArray[np.float64]:
 
 
 def _number(plane: Plane) -> str:
-    """How a viewer names the slice."""
     shown = plane.frame if plane.frame is not None else plane.image.instance_number
     return "without number" if shown is None else str(shown)
 

@@ -99,7 +99,6 @@ def positions_along_normal(planes: Sequence[Plane]) -> NDArray[np.float64] | Non
 
 
 def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[SeriesFiles]:
-    """Stacks of one kind of slices, with each position once."""
 
     def stack(part: Sequence[Plane], label: str = "", *notes: str, problem: str | None = None) -> SeriesFiles:
         return replace(

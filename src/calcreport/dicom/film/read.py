@@ -108,18 +108,18 @@ def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
 
 
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
-    """Sentences on how the film came about."""
-    header, notes = film.image.series, []
-    if header.modality not in tags.FILM_MODALITIES:
-        notes.append("Modality is not that of a radiograph; the storage class is, and decides.")
-    if film.is_for_processing:
-        notes.append("The image is unprocessed (FOR PROCESSING), not what a radiologist reads.")
-    if header.is_lossy:
-        ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
-        notes.append(f"The image was compressed lossily{ratio}; fine deposits may be lost.")
-    if header.is_burned_in:
-        notes.append("The image may contain burned-in text, which looks dense.")
-    return tuple(notes)
+    header = film.image.series
+    ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
+    found = (
+        (
+            header.modality not in tags.FILM_MODALITIES,
+            "Modality is not that of a radiograph; the storage class is, and decides.",
+        ),
+        (film.is_for_processing, "The image is unprocessed (FOR PROCESSING), not what a radiologist reads."),
+        (header.is_lossy, f"The image was compressed lossily{ratio}; fine deposits may be lost."),
+        (header.is_burned_in, "The image may contain burned-in text, which looks dense."),
+    )
+    return tuple(note for is_met, note in found if is_met)
 
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]  # stored values

@@ -82,7 +82,6 @@ def scale_of(film: FilmHeader) -> FilmScale:
 def _uncalibrated(
     film: FilmHeader, pixel: Spacing | None, imager: Spacing | None, magnification: float | None, notes: list[str]
 ) -> FilmScale:
-    """Scale of a film without a stated calibration."""
     if pixel is None and imager is None:
         return _none(film, notes)
     if imager is None:
@@ -111,7 +110,6 @@ def _scale(
 
 
 def _none(film: FilmHeader, notes: list[str]) -> FilmScale:
-    """No scale: pixels only."""
     if values.decimals(film.raw(tags.SCANNED_SPACING), 2):
         notes.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
     if len(set(values.decimals(film.raw(tags.ASPECT_RATIO), 2) or ())) == 2:
@@ -177,7 +175,6 @@ def _positive(film: FilmHeader, tag: int, name: str, notes: list[str]) -> float 
 
 
 def _doubt(calibration: str, pixel: Spacing, imager: Spacing | None, magnification: float | None) -> str | None:
-    """Why a stated calibration cannot hold."""
     if imager is None:
         return None
     ratios = [at_detector / calibrated for at_detector, calibrated in zip(imager, pixel, strict=True)]
@@ -209,7 +206,6 @@ def _stitched(film: FilmHeader, spacing: Spacing | None) -> str | None:
 
 
 def _larger(pixel: Spacing | None, imager: Spacing | None) -> Spacing | None:
-    """Whichever makes lengths longer."""
     if pixel is None or imager is None:
         return pixel or imager
     return imager if imager[0] * imager[1] >= pixel[0] * pixel[1] * (1 - _SAME) else pixel

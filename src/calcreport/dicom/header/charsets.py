@@ -76,7 +76,6 @@ def _whole(raw: bytes, declared: list[str]) -> Decoded:
 
 
 def _read(raw: bytes, codec: str) -> str | None:
-    """Decoded bytes, or ``None`` where the set cannot hold them."""
     try:
         text = raw.decode(codec)
     except UnicodeError:
