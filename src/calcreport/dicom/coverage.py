@@ -25,8 +25,7 @@ SMALL_GAP_MM: Final = (20.0, 20.0, 10.0)
 """Reconstructions of one scan differ this much along left-right, back-front and foot-head: the field of view is set for
 each, and thick slices end within their thickness of thin ones."""
 WIDE_FIELD_MM: Final = (80.0, 80.0, 10.0)  # where no voxel tells body from air: 500 mm reach 75 mm beyond 350 mm
-_SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)
-"""Ends of two ranges in different frames of reference within this are one planned range scanned or rebuilt again."""
+_SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)  # ends of ranges in different frames of reference this close are one range
 _THIN_SLAB_MM: Final = 15.0  # no longer stack (bolus tracking, a test slice) examines a part of the body by itself
 # Side words of a description: English, German, French.
 _SIDE: Final = re.compile(r"(?<![a-z])(?:(left|lt|links|gauche)|(right|rt|rechts|droite?))(?![a-z])", re.IGNORECASE)
@@ -57,25 +56,24 @@ def side_of(series: SeriesFiles) -> str | None:
 
 def region_of(series: SeriesFiles) -> str:
     """Body Part Examined, otherwise the description; may be empty."""
-    header = series.instances[0].series
-    return header.body_part or header.description or ""
+    return series.instances[0].series.body_part or series.instances[0].series.description or ""
 
 
 def extent_of(series: SeriesFiles) -> Extent | None:
     """Where a stack lies; ``None`` without sound positions, directions and spacings."""
     planes = series.planes
-    positions = positions_along_normal(planes) if planes else None
-    first = planes[0] if planes else None
-    rows, columns = (first.image.pixels.rows, first.image.pixels.columns) if first else (None, None)
-    if first is None or positions is None or first.orientation is None or not (first.spacing_mm and rows and columns):
+    if not planes:
+        return None
+    first, positions = planes[0], positions_along_normal(planes)
+    rows, columns = first.image.pixels.rows, first.image.pixels.columns
+    if positions is None or first.orientation is None or not (first.spacing_mm and rows and columns):
         return None
     normal = normal_of(first.orientation)
     across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     row_mm, column_mm = first.spacing_mm[:2]
     step_mm = float(np.median(np.diff(np.sort(positions)))) if len(positions) > 1 else (first.thickness_mm or 0.0)
-    corners = np.array([
-        (i - 0.5) * row_mm * down + (j - 0.5) * column_mm * across for i in (0, rows) for j in (0, columns)
-    ])  # fmt: skip
+    ends = ((i - 0.5, j - 0.5) for i in (0, rows) for j in (0, columns))
+    corners = np.array([i * row_mm * down + j * column_mm * across for i, j in ends])
     # A tilted stack reaches along its slice axis only as far as the middle of its slices: its corners shift with them.
     axis = int(np.argmax(np.abs(normal)))
     corners[:, axis] = corners[:, axis].mean()
@@ -103,12 +101,11 @@ def not_covered(
     """Boxes of a stack, not overlapping, that no `measured` one shows; `margin_mm` a side (LPS) may be missing."""
     rest = [extent.box]
     for other in measured:
-        if not are_comparable(extent, other):
-            if _is_same_range(extent, other):
-                return []
-            continue
-        grown = (other.box[0] - margin_mm, other.box[1] + margin_mm)
-        rest = [part for box in rest for part in _minus(box, grown)]
+        if are_comparable(extent, other):
+            grown = (other.box[0] - margin_mm, other.box[1] + margin_mm)
+            rest = [part for box in rest for part in _minus(box, grown)]
+        elif _is_same_range(extent, other):
+            return []
     return rest
 
 

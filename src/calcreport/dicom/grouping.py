@@ -65,38 +65,34 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
         slices, gaps = filled(slices)
         if images:
             notes = (f"{len(images)} objects of this series are no CT slices and were left out.", *notes)
-        whole = replace(_files(first, slices, problem=doubt), notes=(*notes, *gaps))
-        found += split(whole)
+        whole = _files(first, (plane.image for plane in slices))
+        found += split(replace(whole, problem=doubt, planes=tuple(slices), notes=(*notes, *gaps)))
     if members.films:
-        films = _film_series(members.films, problem="series.mixed_patients" if mixed else problem)
-        found.append(replace(films, notes=(*films.notes, *notes)))
+        found.append(_film_series(members.films, "series.mixed_patients" if mixed else problem, notes))
     for kind in dict.fromkeys(image.series.sop_class_uid for image in images):
         alike = tuple(image for image in images if image.series.sop_class_uid == kind)
-        found.append(replace(_files(alike[0], [], problem=problem), instances=alike))
+        found.append(replace(_files(alike[0], alike), problem=problem))
     return found
 
 
-def _film_series(films: list[FilmHeader], *, problem: str | None) -> SeriesFiles:
+def _film_series(films: Sequence[FilmHeader], problem: str | None, notes: tuple[str, ...]) -> SeriesFiles:
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
     copies = copied(films)
-    kept = tuple(film for film in films if id(film) not in (copies or ()))
-    return replace(
-        _files(first, [], problem=problem or ("geometry.conflicting_instances" if copies is None else None)),
-        films=kept,
-        instances=tuple(film.image for film in kept),
-        notes=(f"{len(copies)} identical copies of images were dropped.",) if copies else (),
-    )
+    if copies is None:
+        problem = problem or "geometry.conflicting_instances"
+    elif copies:
+        films = [film for film in films if id(film) not in copies]
+        notes = (f"{len(copies)} identical copies of images were dropped.", *notes)
+    return replace(_files(first, (one.image for one in films)), problem=problem, films=tuple(films), notes=notes)
 
 
-def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> SeriesFiles:
+def _files(first: ImageHeader, images: Iterable[ImageHeader]) -> SeriesFiles:
     return SeriesFiles(
         uid=first.series_uid,
         modality=first.series.modality,
         number=first.series.number,
         description=first.series.description,
-        planes=tuple(slices),
-        instances=tuple({id(plane.image): plane.image for plane in slices}.values()),
-        problem=problem,
+        instances=tuple({id(image): image for image in images}.values()),
     )
 
 

@@ -30,7 +30,9 @@ class SeriesFiles:
     modality: str
     number: int | None
     description: str | None = field(repr=False)  # Series Description, cleaned for display
-    planes: tuple[Plane, ...] = field(repr=False)  # slices in file order; empty for objects that are no CT image
+    planes: tuple[Plane, ...] = field(
+        default=(), repr=False
+    )  # slices in file order; empty for objects that are no CT image
     instances: tuple[ImageHeader, ...] = field(repr=False)
     films: tuple[FilmHeader, ...] = field(default=(), repr=False)
     """Radiographs in file order; empty for objects that are no radiograph."""

@@ -97,31 +97,24 @@ def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tup
     for study, its in zip(studies, chosen, strict=True):
         sharing.setdefault(id(its), []).append(study)
     is_mixed = {key: len(shared) > 1 and not _is_one_patient(shared) for key, shared in sharing.items()}
-    pairs = zip(studies, chosen, strict=True)
-    return tuple(_checked(study.study, its, is_of_several=is_mixed[id(its)]) for study, its in pairs)
+    msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
+    mixed = StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
+    return tuple(
+        its if isinstance(its, StudyClinical) else mixed if is_mixed[id(its)] else _of_patient(study.study, its)
+        for study, its in zip(studies, chosen, strict=True)
+    )
 
 
-def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | ClinicalError | None:
+def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | StudyClinical:
     """Find the row of a study; an error when several fit, or when its keys are of two patients."""
     found = [row for name in KEYS for row in index.get((name, _key_of(study, name) or ""), ())]
     agreeing = [row for row in found if not _contradicted_keys(row, study)]
     if len(agreeing) > 1:
         msg = "several rows of the clinical table are about this study; leave one, or give each a more specific key"
-        return ClinicalError(msg, code="clinical.which_study")
-    if found and not agreeing:
-        return _other_patient(_contradicted_keys(found[0], study))
-    return agreeing[0] if agreeing else None
-
-
-def _checked(study: Study, row: KeyedClinical | ClinicalError | None, *, is_of_several: bool) -> StudyClinical:
-    if row is None:
-        return StudyClinical(is_not_in_table=True)
-    if isinstance(row, ClinicalError):
-        return StudyClinical(refusal=row)
-    if is_of_several:
-        msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
         return StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
-    return _of_patient(study, row)
+    if found and not agreeing:
+        return StudyClinical(refusal=_other_patient(_contradicted_keys(found[0], study)))
+    return agreeing[0] if agreeing else StudyClinical(is_not_in_table=True)
 
 
 def _of_patient(study: Study, row: KeyedClinical) -> StudyClinical:
@@ -166,13 +159,9 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     """Whether all studies have the same patient id, and nothing else in their headers distinguishes two people."""
     if any(not study.study.patient.id for study in studies):
         return False
-    people = map(_person, studies)
-    return all(len(set(stated) - {None, ""}) <= 1 for stated in zip(*people, strict=True))
-
-
-def _person(study: StudyFiles) -> tuple[str | None, ...]:
-    patient = study.study.patient
-    return patient.id, patient.birth_date, study.patient_id_issuer, patient.sex if patient.sex in {"F", "M"} else None
+    people = [(study.study.patient, study.patient_id_issuer) for study in studies]
+    stated = [(one.id, one.birth_date, issuer, one.sex if one.sex in {"F", "M"} else None) for one, issuer in people]
+    return all(len(set(values) - {None, ""}) <= 1 for values in zip(*stated, strict=True))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ The parser only takes the text apart. Numbers and dates stay the text they are, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Final, Literal, NoReturn
@@ -105,13 +106,12 @@ class _Reader:
             self._value(event, where)
             key, line, value = _paired(event.value), _line(event), next(self._events)
             if is_flow and key[:1].isdigit() and before is not None and _NUMBER.fullmatch(before.value):
-                place = spell_path((*where, next(reversed(found))))
-                self.mistakes.append(("value", f"{place}: {_CUT}"))
+                self.mistakes.append(("value", f"{spell_path((*where, next(reversed(found))))}: {_CUT}"))
             elif self._is_bare(event, value):
                 self.mistakes.append(_bare(key, where, after=next(reversed(found), None)))
             elif key in found:
-                place = spell_path((*where, key))
-                self.mistakes.append(("not_yaml", f"{place}: repeated key, also on line {line}; keep one of them"))
+                fault = f"repeated key, also on line {line}; keep one of them"
+                self.mistakes.append(("not_yaml", f"{spell_path((*where, key))}: {fault}"))
             found.lines.setdefault(key, line)
             found[key] = self._value(value, (*where, key))
             before = value if isinstance(value, yaml.ScalarEvent) else None
@@ -133,10 +133,11 @@ def _give_up(words: str, event: yaml.Event) -> NoReturn:
 
 def _bare(key: str, where: tuple[str, ...], *, after: str | None) -> Mistake:
     """Name an entry without a colon; it may be any text, such as a name behind a comma, and is not repeated."""
-    answered = _ANSWERED.fullmatch(key)
-    if answered:
-        name, answer = answered.groups()
-        return "unknown_key", f"{spell_path((*where, key))}: unknown key; did you mean '{name}: {answer}'?"
+    if answered := _ANSWERED.fullmatch(key):
+        return (
+            "unknown_key",
+            f"{spell_path((*where, key))}: unknown key; did you mean '{': '.join(answered.groups())}'?",
+        )
     place = spell_path(where if after is None else (*where, after)) or "file"
     entry = "the first entry" if after is None else "the entry after it"
     fault = "has no space after its colon" if ":" in key else "has no colon and no answer"
@@ -150,11 +151,9 @@ def _paired(text: str) -> str:
 
 def _prepared(text: str) -> str:
     """Take out what the parser refuses and nobody sees: tabs of JSON, tabs behind words."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):  # YAML may be written with brackets too
         if text.lstrip()[:1] in {"{", "["} and json.loads(text) is not None:
             return _JSON_ONLY.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text.replace("\t", " "))
-    except (ValueError, RecursionError):
-        pass  # YAML may be written with brackets too
     return _INNER_BLANKS.sub(lambda run: " " * len(run[0]), _MISSING_BLANK.sub(r"\1: ", text))
 
 
@@ -181,8 +180,8 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
 def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind
     """Read plain values from YAML 1.2 or JSON (which is YAML); `area` names the file in messages and codes.
 
-    Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, and everything
-    else is text. ``None`` for empty text.
+    Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, also for empty
+    text, and everything else is text.
 
     Raises `ClinicalError` ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
     references; ``….value`` or ``….unknown_key`` for an entry without a colon and a number cut by a decimal comma. What

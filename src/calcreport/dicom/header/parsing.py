@@ -259,15 +259,12 @@ def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
 
 def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
     """Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded."""
-    return tuple(
-        (
-            agent.values.get(tags.CODE_MEANING, b""),
-            b" ".join(
-                route.values.get(tags.CODE_MEANING, b"") for route in agent.sequences.get(tags.CONTRAST_ROUTES, [])
-            ),
-        )
-        for agent in item.sequences.get(tags.CONTRAST_AGENTS, [])
-    )
+    agents = item.sequences.get(tags.CONTRAST_AGENTS, [])
+    return tuple((_meaning([agent]), _meaning(agent.sequences.get(tags.CONTRAST_ROUTES, []))) for agent in agents)
+
+
+def _meaning(codes: list[Item]) -> bytes:
+    return b" ".join(code.values.get(tags.CODE_MEANING, b"") for code in codes)
 
 
 def _joined(attribute: bytes | None, coded: list[bytes], charset: bytes | None) -> str | None:
