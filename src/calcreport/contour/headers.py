@@ -152,10 +152,7 @@ def is_nrrd(start: bytes) -> bool:
 
 
 def check_nrrd(stream: IO[bytes]) -> Checked:
-    """Check the header of a NRRD label map; names of labels where the file gives them (3D Slicer segmentations).
-
-    Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
-    """
+    """Check the header of a NRRD label map, with the names of labels it gives; errors as for `check_nifti`."""
     read_up_to(stream, 100, is_line=True)
     fields = text_header(stream, ":", "")
     _check_layout(fields)
@@ -233,10 +230,7 @@ def is_metaimage(start: bytes) -> bool:
 
 
 def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Checked:
-    """Check the header of a MetaImage label map, decompressed; `beside` opens a file of the same folder.
-
-    Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``, and those of `beside`.
-    """
+    """Check the header of a MetaImage; `beside` opens a file of its folder; errors as `check_nifti`, `beside`."""
     fields = text_header(stream, "=", "elementdatafile")
     if fields.get("ndims") != "3" or any(fields.get(key, usual).lower() != usual for key, usual in _ABSENT.items()):
         refuse(

@@ -160,11 +160,11 @@ def between(
 
 def _tip_heights(planes: Sequence[Plane], typical: float) -> tuple[float, float]:
     """How far the drawn lesion reaches beyond its first and its last plane, in slices."""
-    ends = []
-    for ordered in (planes[:3], planes[::-1][:3]):
-        positions = [abs(plane.position - ordered[0].position) for plane in ordered]
-        ends.append(tip_height(positions, [plane_area(plane) for plane in ordered], typical))
-    return ends[0], ends[1]
+    first, last = (
+        tip_height([abs(p.position - ends[0].position) for p in ends], list(map(plane_area, ends)), typical)
+        for ends in (planes[:3], planes[::-1][:3])
+    )
+    return first, last
 
 
 def plane_area(plane: Plane) -> float:
@@ -195,9 +195,8 @@ def _area(points: NDArray[np.float64]) -> float:
 
 def _window(planes: Sequence[Plane], shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """First (row, column) and (rows, columns) of the part of a slice that the polygons can reach."""
-    lows = np.min([points.min(axis=0) for plane in planes for points in plane.polygons], axis=0)
-    highs = np.max([points.max(axis=0) for plane in planes for points in plane.polygons], axis=0)
-    first = np.clip(np.ceil(lows), 0, shape[1:]).astype(np.int64)
-    stop = np.clip(np.floor(highs) + 1, 0, shape[1:]).astype(np.int64)
+    points = np.concatenate([points for plane in planes for points in plane.polygons])
+    first = np.clip(np.ceil(points.min(axis=0)), 0, shape[1:]).astype(np.int64)
+    stop = np.clip(np.floor(points.max(axis=0)) + 1, 0, shape[1:]).astype(np.int64)
     size = np.maximum(stop - first, 0)
     return (int(first[0]), int(first[1])), (int(size[0]), int(size[1]))

@@ -15,8 +15,7 @@ from typing import IO, Final
 
 import numpy as np
 
-from calcreport.contour.choice import choose, kind_of
-from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels, refuse
+from calcreport.contour.grid import LabelVolume, PlacedMask, choose, kind_of, place_labels, refuse
 from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
 from calcreport.contour.stream import Checked, decode, read_up_to, unpacked
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from calcreport.contour.choice import choose, kind_of
-from calcreport.contour.grid import PlacedMask, cut_out, is_outside, refuse, skip_notes
+from calcreport.contour.grid import PlacedMask, choose, cut_out, is_outside, kind_of, refuse, skip_notes
 from calcreport.contour.polygons import ON_SLICE, Plane, fill_stack, plane_area
 from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry

@@ -16,8 +16,18 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import iter_pixels
 
-from calcreport.contour.choice import Kind, choose, kind_of
-from calcreport.contour.grid import LabelVolume, MaskGrid, PlacedMask, checked_affine, place_grid, place_labels, refuse
+from calcreport.contour.grid import (
+    Kind,
+    LabelVolume,
+    MaskGrid,
+    PlacedMask,
+    checked_affine,
+    choose,
+    kind_of,
+    place_grid,
+    place_labels,
+    refuse,
+)
 from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
@@ -108,10 +118,7 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
 
 
 def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
-    """Read every segment as a label, and what each is called; where segments overlap, the last one stands.
-
-    Raises `InputError` as `place_segments`, but for the choice.
-    """
+    """Read every segment as a label, the last where they overlap, and their names; errors as `place_segments`."""
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     names: dict[int, tuple[str, ...]] = {
         number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))

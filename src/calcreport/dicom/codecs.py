@@ -154,10 +154,7 @@ Frame = tuple[tuple[int, int], ...]  # Fragments of one frame: offset in the fil
 
 
 def frames_of(image: ImageHeader) -> tuple[Frame, ...]:
-    """Fragments of every frame of a file with encapsulated pixel data.
-
-    Raises `UnsupportedImageError` ``pixel.length`` when fragments cannot be given to frames with certainty.
-    """
+    """Fragments of every frame of a file with encapsulated pixel data; ``pixel.length`` where they are not certain."""
     place, count = image.pixels.place, image.pixels.frames
     if place is None or place.length != UNDEFINED or not count:
         raise problem("pixel.length", "compressed pixel data must be encapsulated")

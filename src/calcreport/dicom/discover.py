@@ -145,9 +145,8 @@ def _with_damage_noted(studies: tuple[StudyFiles, ...], found: _Found) -> tuple[
         return studies
 
     def noted(series: SeriesFiles) -> SeriesFiles:
-        count = sum(
-            found.damaged[folder] for folder in {found.folder_of[id(image.source)] for image in series.instances}
-        )
+        folders = {found.folder_of[id(image.source)] for image in series.instances}
+        count = sum(found.damaged[folder] for folder in folders)
         note = f"{count} damaged DICOM files lie beside this series; it may be incomplete."
         return replace(series, notes=(*series.notes, note)) if count else series
 
@@ -209,10 +208,9 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
             _look_into_zip(found, opened, path, root)
         else:
             _take(found, FileSource(path, status), head, os.path.dirname(path))  # noqa: PTH120 - a string
-    except InputError as error:
-        found.set_aside(os.path.relpath(path, root), error)
-    except OSError:
-        found.set_aside(os.path.relpath(path, root), problem("file.unreadable"))
+    except (InputError, OSError) as error:
+        known = error if isinstance(error, InputError) else problem("file.unreadable")
+        found.set_aside(os.path.relpath(path, root), known)
 
 
 def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:

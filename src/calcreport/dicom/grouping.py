@@ -208,7 +208,9 @@ def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> lis
         if not image.study_uid:
             studies[folder, image.patient.study_date].append(key)
         if not image.series_uid:
-            series[folder, image.study_uid, _kind(image)].append(key)
+            # Where these do not tell series of one folder apart, their geometry does when stacks are cut.
+            kind = image.patient.study_date, image.series.number, image.series.description
+            series[folder, image.study_uid, kind].append(key)
     for members in studies.values():
         uid = _digest("study", *sorted(named[key].instance_uid for key in members))
         named |= {key: replace(named[key], study_uid=uid) for key in members}
@@ -217,11 +219,6 @@ def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> lis
             uid = _digest("series", *sorted(named[key].instance_uid for key in part))
             named |= {key: replace(named[key], series_uid=uid) for key in part}
     return [p if named[id(p.image)] is p.image else replace(p, image=named[id(p.image)]) for p in planes]
-
-
-def _kind(image: ImageHeader) -> Hashable:
-    """Give what tells series of one folder apart; where it does not, their geometry does when stacks are cut."""
-    return image.patient.study_date, image.series.number, image.series.description
 
 
 def _by_frame_of_reference(members: list[int], named: Mapping[int, ImageHeader]) -> Iterable[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -180,7 +181,8 @@ def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict
             seen.add(film.image.instance_uid)
             unique.append(film)
     shown = [film for film in unique if not film.is_for_processing]
-    sources = {uid for film in shown for uid in _sources(film)}
+    originals = (item.values for film in shown for item in film.item.sequences.get(tags.SOURCE_IMAGES, []))
+    sources = {values.uid(raw.get(tags.REFERENCED_INSTANCE)) for raw in originals}
     processed = Counter(map(_exposure, shown))
     unprocessed = Counter(_exposure(film) for film in unique if film.is_for_processing)
     for film in unique:
@@ -195,24 +197,15 @@ def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict
 def _have_equal_pixels(film: FilmHeader, other: FilmHeader) -> bool:
     """Whether two films of different UIDs store the same bytes; a film that cannot be read is like no other."""
     one, two = film.image, other.image
-    if replace(one.pixels, place=None) != replace(two.pixels, place=None):
-        return False
-    try:
-        return _start(one) == _start(two) and pixel_hash(one, None) == pixel_hash(two, None) is not None
-    except InputError:
-        return False
+    is_alike = replace(one.pixels, place=None) == replace(two.pixels, place=None)
+    with contextlib.suppress(InputError):
+        return is_alike and _start(one) == _start(two) and pixel_hash(one, None) == pixel_hash(two, None) is not None
+    return False
 
 
 def _start(image: ImageHeader) -> bytes:
-    if image.pixels.place is None:
-        return b""
-    offset = image.pixels.place.offset
-    return image.source.read(offset, min(_LOOK_BYTES, image.pixels.place.length, image.source.size - offset))
-
-
-def _sources(film: FilmHeader) -> set[str]:
-    items = film.item.sequences.get(tags.SOURCE_IMAGES, [])
-    return {uid for item in items if (uid := values.uid(item.values.get(tags.REFERENCED_INSTANCE)))}
+    place, source = image.pixels.place, image.source
+    return source.read(place.offset, min(_LOOK_BYTES, place.length, source.size - place.offset)) if place else b""
 
 
 def _exposure(film: FilmHeader) -> tuple[object, ...] | None:

@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from calcreport.dicom.codes import problem
 
@@ -32,10 +32,7 @@ class ByteSource(Protocol):
     place: str  # folder or archive the file lies in, absolute; for finding it again, never for display
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`.
-
-        Raises `NotDicomError` ``file.truncated``, ``file.changed``, ``file.unreadable`` or ``zip.damaged``.
-        """
+        """Exactly `length` bytes; raises ``file.truncated``, ``file.changed``, ``file.unreadable``, ``zip.damaged``."""
         ...
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -48,10 +45,7 @@ class ByteSource(Protocol):
 
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
-    """Open a regular file for reading without following a link or waiting on a FIFO.
-
-    Raises `NotDicomError` ``file.unreadable`` or ``file.special``.
-    """
+    """Open a regular file, following no link and waiting on no FIFO; ``file.unreadable``, ``file.special``."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
@@ -90,19 +84,14 @@ class FileSource(ByteSource):
             if (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != self._identity:
                 raise problem("file.changed")
             try:
-                _fill(file, offset, buffer)
+                file.seek(offset)
+                while buffer:
+                    count = file.readinto(buffer)
+                    if not count:
+                        raise problem("file.changed")
+                    buffer = buffer[count:]
             except OSError as error:
                 raise problem("file.unreadable") from error
-
-
-def _fill(file: IO[bytes], offset: int, buffer: memoryview) -> None:
-    file.seek(offset)
-    done = 0
-    while done < len(buffer):
-        count = file.readinto(buffer[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise problem("file.changed")
-        done += count
 
 
 def open_unshared(path: str) -> io.BufferedReader:

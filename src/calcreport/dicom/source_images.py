@@ -96,7 +96,9 @@ def _clean(raw: Dataset) -> Dataset:
     clean.file_meta = FileMetaDataset()
     clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     clean.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
-    charset = _charset(raw)
+    # As it stands in the file, as far as it is ASCII: others are no defined terms.
+    declared = raw.get("SpecificCharacterSet") or ""
+    charset = "\\".join([declared] if isinstance(declared, str) else declared).encode("ascii", "replace")
     with warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         for keyword in _COPIED:
@@ -106,12 +108,6 @@ def _clean(raw: Dataset) -> Dataset:
             elif keyword in _TYPE_2:
                 setattr(clean, keyword, "")
     return clean
-
-
-def _charset(raw: Dataset) -> bytes:
-    """Specific Character Set as it stands in the file, as far as it is ASCII: others are no defined terms."""
-    declared = raw.get("SpecificCharacterSet") or ""
-    return "\\".join([declared] if isinstance(declared, str) else declared).encode("ascii", "replace")
 
 
 def _decoded(raw: Dataset, keyword: str, charset: bytes) -> DataElement:

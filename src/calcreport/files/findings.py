@@ -107,16 +107,13 @@ def _impossible_dates(prior: FindingPrior, findings: Findings) -> Iterator[str]:
 
 
 def _with_longest(lesion: LesionFinding) -> LesionFinding:
+    """Lesion with the longest extent where no longest dimension was given, but for fewer than two extents."""
     parts: dict[str, FindingSize | FindingMass] = {"size": lesion.size, "mass": lesion.mass}
-    return lesion.model_copy(
-        update={name: part.model_copy(update=_longest_of_extents(part)) for name, part in parts.items()}
-    )
-
-
-def _longest_of_extents(part: FindingSize | FindingMass) -> dict[str, float]:
-    """Longest extent where no longest dimension was given; nothing when fewer than two extents were."""
-    extents = [length for name in _EXTENTS if (length := getattr(part, name)) is not None]
-    return {"max_diameter_mm": max(extents)} if part.max_diameter_mm is None and len(extents) >= _FEWEST_PARTS else {}
+    for name, part in parts.items():
+        extents = [length for key in _EXTENTS if (length := getattr(part, key)) is not None]
+        if part.max_diameter_mm is None and len(extents) >= _FEWEST_PARTS:
+            parts[name] = part.model_copy(update={"max_diameter_mm": max(extents)})
+    return lesion.model_copy(update=parts)
 
 
 def review_from_text(text: str) -> Review:

@@ -16,9 +16,8 @@ MAX_TEXT_BYTES: Final = 1_000_000  # a clinical or settings file is a page of te
 def read_text(path: FilePath, option: str, *, max_bytes: int = MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
     """Read a text file a person named: UTF-8, without a byte order mark.
 
-    `option` names the place in messages; the path stays out of them, it can hold a patient's name. A file of more than
-    `max_bytes` is the wrong one. With `may_be_input` ``-`` means standard input; only one of the files a command reads
-    may come from there. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
+    `option` names the place in messages; the path stays out of them, it can hold a patient's name. With `may_be_input`
+    ``-`` means standard input. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
     """
     content = read_bytes(path, option, max_bytes=max_bytes, may_be_input=may_be_input)
     return as_text(content, option, max_bytes=max_bytes)

@@ -94,10 +94,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def findings_of_report(report: Report) -> Findings:
-    """Findings a report was made from, lesions under the names of the report.
-
-    Raises `UsageError` ``report.no_findings`` when the report does not hold them, or holds something else.
-    """
+    """Findings a report was made from; `UsageError` ``report.no_findings`` when it does not hold them."""
     with contextlib.suppress(ValidationError):
         return Findings.model_validate(report.findings)
     # Raised outside the handler: the cause would carry the values into a traceback.

@@ -131,10 +131,7 @@ def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: Words) -
 
 
 def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
-    """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
-
-    Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
-    """
+    """Refuse pixel data that cannot be what the header says, early: ``pixel.missing``, ``pixel.length``."""
     place = image.pixels.place
     if place is None:
         raise problem("pixel.missing")

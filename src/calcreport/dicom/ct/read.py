@@ -143,13 +143,16 @@ def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ..
     first, headers = planes[0], [plane.image.series for plane in planes]
     ratio = f" (ratio {headers[0].lossy_ratio:g}:1)" if headers[0].lossy_ratio else ""
     is_derived = first.image_type[:1] != ("ORIGINAL",)
+    normal = np.abs(geometry.slice_normal)
+    direction = _PLANES[int(np.argmax(normal))] if normal.max() >= _OBLIQUE else "oblique"
     lacks_unit = is_derived and any(plane.rescale_type is None for plane in planes)
     found = (
         (
             geometry.is_sheared,
             f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.",
         ),
-        *((True, note) for note in (*_spacing_notes(first, geometry), *_plane_notes(geometry))),
+        *((True, note) for note in _spacing_notes(first, geometry)),
+        (direction != "axial", f"The slices are {direction}."),
         (is_derived, "The images are derived (reformatted), not original reconstructions."),
         (lacks_unit, "The unit of the values is not stated; by the standard they are Hounsfield units."),
         (any(h.is_lossy for h in headers), f"The images were compressed lossily{ratio}; small deposits may be lost."),
@@ -174,12 +177,6 @@ def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
     if stated is not None and abs(abs(stated) - step) > _DIFFERS * step:
         notes.append(f"Spacing Between Slices ({stated:g} mm) is not the true {step:.4g} mm and is not used.")
     return notes
-
-
-def _plane_notes(geometry: VolumeGeometry) -> list[str]:
-    normal = np.abs(geometry.slice_normal)
-    plane = _PLANES[int(np.argmax(normal))] if normal.max() >= _OBLIQUE else "oblique"
-    return [] if plane == "axial" else [f"The slices are {plane}."]
 
 
 # Words on contrast in several languages, as regular expressions.

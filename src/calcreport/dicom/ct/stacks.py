@@ -40,10 +40,7 @@ Item = TypeVar("Item")  # images or pieces of them
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
-    """Cut a series into stacks, at least one.
-
-    A stack whose repeated positions cannot be assigned with certainty carries a `problem`.
-    """
+    """Cut a series into stacks, at least one; one with doubtful repeated positions carries a `problem`."""
     found = [stack for name, planes in _by_kind(series.planes) for stack in _by_position(series, name, planes)]
     if len(found) == 1:
         return (replace(found[0], stack=""),)

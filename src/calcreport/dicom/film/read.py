@@ -54,7 +54,8 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     is_imaged = _is_imaged(words, field, meaning.is_padding)
     if not is_imaged.any():
         raise problem("pixel.film_flat", "nothing but padding")
-    sample = _sample(words, is_imaged)
+    sample = words[::_SAMPLE_STEP, ::_SAMPLE_STEP][is_imaged[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
+    sample = sample if sample.size else words[is_imaged]  # the field may slip through that grid
     if sample.min() == sample.max() and np.ptp(words[is_imaged]) == 0:
         raise problem("pixel.film_flat")
     picture, picture_notes = picture_of_words(film, tables, meaning, meaning.output[sample])
@@ -99,12 +100,6 @@ def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
         band = slice(first, first + _BAND)
         np.take(table, words[band], mode="clip", out=values[band])
     return values
-
-
-def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
-    """Every eighth exposed word of every eighth row; all exposed words where the field slips through that grid."""
-    sample = words[::_SAMPLE_STEP, ::_SAMPLE_STEP][is_imaged[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
-    return sample if sample.size else words[is_imaged]
 
 
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:

@@ -144,9 +144,8 @@ def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[n
     if padding is None:
         return None
     is_signed, words = pixels.representation == 1, np.arange(1 << _WORD_BITS, dtype=np.uint16)
-    whole = words.view(np.int16) if is_signed else words
     does_fit = is_stored_range(padding, pixels.bits_stored or _WORD_BITS, is_signed=is_signed)
-    compared = stored if does_fit else whole
+    compared = stored if does_fit else words.view(np.int16) if is_signed else words
     return np.asarray((compared >= padding[0]) & (compared <= padding[1]))
 
 
@@ -174,29 +173,23 @@ def table_of(tables: Item, tag: int, pixels: PixelDescription, *, is_signed: boo
 
     The descriptor's second value is two's complement where inputs may be negative (`is_signed`).
     """
-    items = tables.sequences.get(tag, [])
-    descriptor, data = (
-        items[0].values.get(part, b"") if items else b"" for part in (tags.LUT_DESCRIPTOR, tags.LUT_DATA)
-    )
+    item = next(iter(tables.sequences.get(tag, [])), Item())
+    descriptor, data = (item.values.get(part, b"") for part in (tags.LUT_DESCRIPTOR, tags.LUT_DATA))
     if len(descriptor) != _DESCRIPTOR_BYTES:
         return None
     order = ">" if pixels.is_big_endian else "<"
     count, first, bits = struct.unpack(f"{order}H{'h' if is_signed else 'H'}H", descriptor)
-    count = count or _MOST_ENTRIES
-    if not _BITS[0] <= bits <= _BITS[1]:
-        return None
+    count, outputs = count or _MOST_ENTRIES, None
     if len(data) == 2 * count:
         outputs = np.frombuffer(data, dtype=f"{order}u2")
     elif bits == _BITS[0] and len(data) == count + count % 2 and not pixels.is_big_endian:
         outputs = np.frombuffer(data, dtype=np.uint8, count=count)
-    else:
-        return None
-    if count < 2 or int(outputs.max()) >= 1 << bits:
+    if outputs is None or not _BITS[0] <= bits <= _BITS[1] or count < 2 or int(outputs.max()) >= 1 << bits:
         return None
     return LookupTable(first=first, outputs=outputs.astype(np.float64), bits=bits)
 
 
-_WHITE: Final = 255  # of 8 bits
+Shown = tuple[NDArray[np.float64] | None, tuple[str, ...]]  # part of white of each word, where it is known; notes
 _TAILS: Final = (0.5, 99.5)  # percentiles of the exposed field that become black and white without a usable window
 
 
@@ -209,19 +202,17 @@ def picture_of_words(
     """
     share, notes = _by_table(film, tables, meaning)
     if share is None:
-        share, window_notes = _by_window(film, meaning)
-        notes = (*notes, *window_notes)
+        share, more = _by_window(film, meaning)
+        notes += more
     if share is None:
         low, high = (float(value) for value in np.percentile(sample, _TAILS))
         share = (meaning.output - low) / max(high - low, 1e-9)
     share = np.clip(share, 0.0, 1.0)
     dense_white = 1.0 - share if meaning.is_inverted else share
-    return np.rint(dense_white * _WHITE).astype(np.uint8), notes
+    return np.rint(dense_white * 255).astype(np.uint8), notes
 
 
-def _by_table(
-    film: FilmHeader, tables: Item, meaning: WordValues
-) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+def _by_table(film: FilmHeader, tables: Item, meaning: WordValues) -> Shown:
     if not film.item.sequences.get(tags.VOI_LUT):
         return None, ()
     table = table_of(tables, tags.VOI_LUT, film.image.pixels, is_signed=meaning.is_output_signed)
@@ -230,7 +221,7 @@ def _by_table(
     return table.apply(meaning.output) / ((1 << table.bits) - 1), ()
 
 
-def _by_window(film: FilmHeader, meaning: WordValues) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+def _by_window(film: FilmHeader, meaning: WordValues) -> Shown:
     """First window; LINEAR unless VOI LUT Function says otherwise (C.11.2.1.2, C.11.2.1.3)."""
     raw = [film.raw(tag) for tag in (tags.WINDOW_CENTRE, tags.WINDOW_WIDTH)]
     if not any(values.strip(value or b"") for value in raw):

@@ -153,10 +153,7 @@ def tables_of(film: FilmHeader) -> Item:
 
 
 def meta_end(head: bytes) -> int:
-    """Offset of the data set: where the file meta information ends.
-
-    Raises `NotDicomError` ``file.not_dicom`` or ``file.damaged``.
-    """
+    """Offset of the data set, behind the file meta information; raises ``file.not_dicom``, ``file.damaged``."""
     if _has_preamble(head):
         offset = _PREAMBLE + 4
     elif head[:2] == _META_GROUP or (head[:2] == b"\x08\x00" and head[3:4] == b"\0"):
@@ -267,10 +264,6 @@ def _meaning(codes: list[Item]) -> bytes:
     return b" ".join(code.values.get(tags.CODE_MEANING, b"") for code in codes)
 
 
-def _joined(attribute: bytes | None, coded: list[bytes], charset: bytes | None) -> str | None:
-    return values.text(b" ".join(filter(None, (attribute, *coded))), charset)
-
-
 def _is_amount(raw: bytes | None) -> bool:
     """Whether a volume, dose or time is more than the zeros some scanners write without contrast."""
     return bool(raw and raw.strip(b" \0").isascii() and any(c in raw for c in b"123456789"))
@@ -280,6 +273,8 @@ def _is_amount(raw: bytes | None) -> bool:
 def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
     of = dict(zip(_SERIES, raw, strict=True))
     charset = of[tags.CHARSET]
+    named = (of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], *(agent for agent, _ in agents))
+    routes = (of[tags.CONTRAST_ROUTE], *(route for _, route in agents))
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
     return SeriesHeader(
         **{name: values.text(of[tag], charset) for name, tag in _SERIES_TEXTS.items()},
@@ -289,10 +284,8 @@ def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ..
         number=values.integer(of[tags.SERIES_NUMBER]),
         laterality=values.keyword(of[tags.IMAGE_LATERALITY]) or values.keyword(of[tags.LATERALITY]),
         kvp=values.decimal(of[tags.KVP]),
-        contrast_agent=_joined(
-            of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], [a for a, _ in agents], charset
-        ),
-        contrast_route=_joined(of[tags.CONTRAST_ROUTE], [route for _, route in agents], charset),
+        contrast_agent=values.text(b" ".join(filter(None, named)), charset),
+        contrast_route=values.text(b" ".join(filter(None, routes)), charset),
         has_contrast_amount=any(_is_amount(of[tag]) for tag in _AMOUNTS) or any(not any(agent) for agent in agents),
         is_multi_energy=values.keyword(of[tags.MULTI_ENERGY]) == "YES",
         is_lossy=values.strip(of[tags.LOSSY] or b"") == b"01" or syntax in tags.LOSSY_SYNTAXES,
