@@ -110,12 +110,12 @@ def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[An
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
     if names:
         return [_labelled(read, names, volume)]
-    note = "The anatomy mask does not name its labels; they were read as those of TotalSegmentator "
-    return [
-        _labelled(read, {n: (name,) for n, name in enumerate(classes, start=1)}, volume, f"{note}{version}.")
-        for version, classes in _table().numbered.items()
-        if most <= len(classes)
-    ] or _refuse_names()
+    found = []
+    for version, classes in _table().numbered.items():
+        if most <= len(classes):
+            note = f"The anatomy mask does not name its labels; they were read as those of TotalSegmentator {version}."
+            found.append(_labelled(read, {n: (name,) for n, name in enumerate(classes, start=1)}, volume, note))
+    return found or _refuse_names()
 
 
 def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: CtVolume, *notes: str) -> AnatomyLabels:

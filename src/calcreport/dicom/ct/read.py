@@ -144,7 +144,7 @@ def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ..
     ratio = f" (ratio {headers[0].lossy_ratio:g}:1)" if headers[0].lossy_ratio else ""
     is_derived = first.image_type[:1] != ("ORIGINAL",)
     normal = np.abs(geometry.slice_normal)
-    direction = _PLANES[int(np.argmax(normal))] if normal.max() >= _OBLIQUE else "oblique"
+    is_oblique, direction = bool(normal.max() < _OBLIQUE), _PLANES[int(np.argmax(normal))]
     lacks_unit = is_derived and any(plane.rescale_type is None for plane in planes)
     found = (
         (
@@ -152,7 +152,8 @@ def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ..
             f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.",
         ),
         *((True, note) for note in _spacing_notes(first, geometry)),
-        (direction != "axial", f"The slices are {direction}."),
+        (is_oblique, "The slices are oblique."),
+        (not is_oblique and direction != "axial", f"The slices are {direction}."),
         (is_derived, "The images are derived (reformatted), not original reconstructions."),
         (lacks_unit, "The unit of the values is not stated; by the standard they are Hounsfield units."),
         (any(h.is_lossy for h in headers), f"The images were compressed lossily{ratio}; small deposits may be lost."),

@@ -132,8 +132,9 @@ def _check_steps(steps: NDArray[np.float64], ordered: Sequence[Plane]) -> None:
         count = int(np.sum(np.round(ratios[gaps]) - 1))
         places = "; ".join(_between(ordered, int(gap)) for gap in gaps[:3])
         raise problem("geometry.missing_slice", f"{count} missing {places}")
-    place = _between(ordered, int(np.argmax(np.abs(steps - median))))
-    raise problem("geometry.irregular_spacing", f"{steps.min():.2f} to {steps.max():.2f} mm; {place}")
+    place = int(np.argmax(np.abs(steps - median)))
+    detail = f"{steps.min():.2f} to {steps.max():.2f} mm; {_between(ordered, place)}"
+    raise problem("geometry.irregular_spacing", detail)
 
 
 def _between(ordered: Sequence[Plane], place: int) -> str:

@@ -44,8 +44,10 @@ def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
     found = [stack for name, planes in _by_kind(series.planes) for stack in _by_position(series, name, planes)]
     if len(found) == 1:
         return (replace(found[0], stack=""),)
-    note = f"The series holds {len(found)} stacks; this is one of them: "
-    return tuple(replace(s, notes=(*s.notes, f"{note}{s.stack}.")) for s in _without_interleaving(found))
+    return tuple(
+        replace(s, notes=(*s.notes, f"The series holds {len(found)} stacks; this is one of them: {s.stack}."))
+        for s in _without_interleaving(found)
+    )
 
 
 def _by_kind(planes: Sequence[Plane]) -> list[Part]:
@@ -55,14 +57,14 @@ def _by_kind(planes: Sequence[Plane]) -> list[Part]:
     for plane in planes:
         pixels, spacing = plane.image.pixels, " x ".join(f"{value:.3f}" for value in plane.spacing_mm or ())
         kinds = (
-            f"storage class {plane.image.series.sop_class_uid}",
-            "image type " + "\\".join(plane.image_type[:4]),
-            f"matrix {pixels.columns} x {pixels.rows}",
-            f"pixel spacing {spacing or 'none'}",
-            f"kernel {plane.kernel or 'not stated'}",
-            f"orientation {_direction_index(plane.orientation, directions) + 1}",
+            ("storage class", plane.image.series.sop_class_uid),
+            ("image type", "\\".join(plane.image_type[:4])),
+            ("matrix", f"{pixels.columns} x {pixels.rows}"),
+            ("pixel spacing", spacing or "none"),
+            ("kernel", plane.kernel or "not stated"),
         )
-        groups[kinds].append(plane)
+        orientation = f"orientation {_direction_index(plane.orientation, directions) + 1}"
+        groups[*map(" ".join, kinds), orientation].append(plane)
     varying = [len(set(words)) > 1 for words in zip(*groups, strict=True)]
     return [(", ".join(compress(kinds, varying)), part) for kinds, part in groups.items()]
 
