@@ -16,15 +16,15 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
-from calcreport.contour.grid import LabelVolume, lay_labels
+from calcreport.contour.grid import LabelVolume, lay_labels, refuse
 from calcreport.contour.read import open_mask
-from calcreport.contour.stream import Checked, decode, refuse
+from calcreport.contour.stream import decode
 from calcreport.errors import InputError, UsageError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -32,24 +32,20 @@ from calcreport.processes import child
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
-BONE_HU: Final = 100
-"""Denser than muscle, fat and marrow; cortex and most cancellous bone are denser still."""
-
+BONE_HU: Final = 100  # denser than muscle, fat and marrow; cortex and most cancellous bone are denser still
 LEAST_FIT: Final = 0.5
 """Least share of the voxels labelled as bone that is denser than that: 0.75 in an example of TotalSegmentator, 0.45
 with its masks moved by 12 mm or mirrored. Where hardly any bone is labelled, of solid structures that is not air."""
-
 _AIR_HU: Final = -300  # below any tissue
-_FEW_VOXELS: Final = 200
-"""Fewer voxels of bone than this say nothing about the fit."""
+_FEW_VOXELS: Final = 200  # fewer voxels of bone than this say nothing about the fit
 
 # Solid kinds hold no air; masks have 8 bits; a file is named as its structure.
+_BONE: Final = frozenset((StructureKind.BONE,))
 _SOLID: Final = frozenset(StructureKind) - {StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY}
 _MOST_LABELS: Final = 255
 _SUFFIX: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _NAMED: Final = re.compile(rb'<Label\s+Key="(\d{1,5})"[^>]{0,200}>\s*<!\[CDATA\[([^\]]{1,64})\]\]>')
 """Label table in the header extension that TotalSegmentator writes."""
-
 _USED: Final = (  # note in the report
     "Anatomy masks of another program were used to tell bones, vessels and organs apart; the masks themselves were not "
     "checked beyond their fit to the images."
@@ -99,7 +95,16 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
 def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
     """Labels of one file; of a label map without names, as each version that it can be of names them."""
     with open_mask(path, limits) as (stream, checked):
-        read, names = _read_labels(stream, checked, volume, limits)
+        if checked is None:
+            from calcreport.contour.segmentation import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+            read, names = read_segments(stream, volume, limits.max_volume_voxels)
+        else:
+            stated = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
+            read, names = (
+                decode(checked, limits),
+                {key: (name,) for key, name in (checked.names | stated).items() if key},
+            )
     most = int(read.codes.max(initial=0))
     if not most:
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
@@ -115,7 +120,8 @@ def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[An
 
 def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: CtVolume, *notes: str) -> AnatomyLabels:
     most = int(read.codes.max())
-    known = {code: one for code in names if code <= most and (one := _find(names[code])) is not None}
+    found = {code: next(filter(None, map(_table().find, names[code])), None) for code in names if code <= most}
+    known = {code: one for code, one in found.items() if one is not None}
     structures = _numbered(known.values())
     lut = np.zeros(most + 1, dtype=np.uint8)
     lut[list(known)] = [one.value for one in structures]
@@ -124,23 +130,7 @@ def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: C
     return AnatomyLabels(labels=labels, structures=structures, notes=notes)
 
 
-def _read_labels(
-    stream: IO[bytes], checked: Checked | None, volume: CtVolume, limits: ReadingSettings
-) -> tuple[LabelVolume, Mapping[int, tuple[str, ...]]]:
-    if checked is None:
-        from calcreport.contour.dicom_file import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
-
-        return read_segments(stream, volume, limits.max_volume_voxels)
-    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
-    return decode(checked, limits), {key: (name,) for key, name in (checked.names | in_header).items() if key}
-
-
-def _find(names: tuple[str, ...]) -> Structure | None:
-    return next(filter(None, map(_table().find, names)), None)
-
-
 def _numbered(found: Iterable[Structure]) -> tuple[Structure, ...]:
-    """Give structures labels from 1 on."""
     structures = tuple(replace(one, value=value) for value, one in enumerate(found, start=1))
     if not structures:
         _refuse_names()
@@ -164,20 +154,18 @@ def _lay(codes: NDArray[np.uint8], affine: NDArray[np.float64], volume: CtVolume
 
 def _most_plausible(candidates: Sequence[AnatomyLabels], volume: CtVolume) -> AnatomyLabels:
     """The reading of the labels by which bone is dense and what is no bone is not, where one does better."""
+    if len(candidates) == 1:
+        return candidates[0]
     shares = []
-    for labels in candidates if len(candidates) > 1 else ():
-        is_bone, is_solid = (
-            np.isin(labels.labels, labels.values_of(kinds)) for kinds in ({StructureKind.BONE}, _SOLID)
-        )
+    for labels in candidates:
+        is_bone, is_solid = (np.isin(labels.labels, labels.values_of(kinds)) for kinds in (_BONE, _SOLID))
         shares.append(float(np.mean(is_bone[is_solid] == (volume.hu[is_solid] >= BONE_HU))) if is_solid.any() else 0.0)
-    if shares and shares.count(max(shares)) > 1:
-        _refuse_names()
-    return candidates[int(np.argmax(shares))] if shares else candidates[0]
+    return candidates[int(np.argmax(shares))] if shares.count(max(shares)) == 1 else _refuse_names()
 
 
 def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
     """Share of the bone labels that are as dense as bone; with hardly any, of the solid labels that are not air."""
-    for kinds, least_hu, fewest in (({StructureKind.BONE}, BONE_HU, _FEW_VOXELS), (_SOLID, _AIR_HU, 1)):
+    for kinds, least_hu, fewest in ((_BONE, BONE_HU, _FEW_VOXELS), (_SOLID, _AIR_HU, 1)):
         inside = volume.hu[np.isin(labels.labels, labels.values_of(kinds))]
         if inside.size >= fewest:
             return float(np.mean(inside >= least_hu))
@@ -185,12 +173,9 @@ def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
 
 
 COMMAND: Final = "TotalSegmentator"  # as installed, on the path
-
-_NO_NETWORK: Final = {
+_NO_NETWORK: Final = {  # no answer to statistics that TotalSegmentator sends, nor to weights it misses
     name: "http://127.0.0.1:9" for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper())
 }
-"""A proxy that answers nothing: TotalSegmentator sends usage statistics, and fetches weights that are missing."""
-
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Limited in our own process, for reasons that do not hold for a network."""
 
@@ -231,8 +216,10 @@ def label_anatomy(volume: CtVolume, *, seconds: float, limits: ReadingSettings |
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (subprocess.SubprocessError, OSError) as error:
-            msg = f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy"
-            raise InputError(msg, code="anatomy.run_failed") from error
+            refuse(
+                "anatomy.run_failed",
+                f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy",
+            )
         if not made.is_file():
             refuse("anatomy.run_failed", "TotalSegmentator wrote no labels; try it by itself, or leave out --anatomy")
         return read_anatomy(made, volume, limits=limits)

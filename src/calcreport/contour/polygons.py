@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 
 from calcreport.model.drawn import BRIDGED_STEPS, tapered, tip_height
 
-ON_SLICE: Final = 0.05
-"""A contour plane this close to a slice, in slices, was drawn on it."""
-
-CONTIGUOUS: Final = 1.05
-"""Planes at most this many slices apart leave no slice without a contour of its own."""
-
-MAX_BRIDGED_MM: Final = 10.0
-"""A wider break in otherwise denser contours separates two parts of the lesion and is left open."""
-
+ON_SLICE: Final = 0.05  # a contour plane this close to a slice, in slices, was drawn on it
+CONTIGUOUS: Final = 1.05  # planes at most this many slices apart leave no slice without a contour of its own
+MAX_BRIDGED_MM: Final = 10.0  # a wider break in otherwise denser contours separates two parts and is left open
 _MAX_CROSSINGS: Final = 2_000_000  # crossings worked on at a time: bounds memory however a polygon zigzags
 
 
@@ -28,26 +22,19 @@ _MAX_CROSSINGS: Final = 2_000_000  # crossings worked on at a time: bounds memor
 class Plane:
     """Everything drawn in one plane."""
 
-    position: float
-    """Fractional slice index of the plane."""
-    polygons: tuple[NDArray[np.float64], ...]
-    """Each of shape ``(n, 2)``: fractional (row, column), closed implicitly."""
-    is_xor: bool = False
-    """Whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)."""
+    position: float  # fractional slice index of the plane
+    polygons: tuple[NDArray[np.float64], ...]  # each of shape ``(n, 2)``: fractional (row, column), closed implicitly
+    is_xor: bool = False  # whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilledStack:
     """Result of `fill_stack`."""
 
-    voxels: NDArray[np.bool_]
-    """Shape ``(slices, rows, columns)`` of the cut-out."""
-    offset: tuple[int, int, int]
-    """Index of its first voxel in the volume."""
-    interpolated_slices: int
-    """Slices without a contour of their own that were filled between two contours."""
-    open_breaks: int
-    """Breaks too wide to fill."""
+    voxels: NDArray[np.bool_]  # shape ``(slices, rows, columns)`` of the cut-out
+    offset: tuple[int, int, int]  # index of its first voxel in the volume
+    interpolated_slices: int  # slices without a contour of their own that were filled between two contours
+    open_breaks: int  # breaks too wide to fill
 
 
 def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -173,11 +160,11 @@ def between(
 
 def _tip_heights(planes: Sequence[Plane], typical: float) -> tuple[float, float]:
     """How far the drawn lesion reaches beyond its first and its last plane, in slices."""
-    ends = []
-    for ordered in (planes[:3], planes[::-1][:3]):
-        positions = [abs(plane.position - ordered[0].position) for plane in ordered]
-        ends.append(tip_height(positions, [plane_area(plane) for plane in ordered], typical))
-    return ends[0], ends[1]
+    first, last = (
+        tip_height([abs(p.position - ends[0].position) for p in ends], list(map(plane_area, ends)), typical)
+        for ends in (planes[:3], planes[::-1][:3])
+    )
+    return first, last
 
 
 def plane_area(plane: Plane) -> float:
@@ -208,9 +195,8 @@ def _area(points: NDArray[np.float64]) -> float:
 
 def _window(planes: Sequence[Plane], shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """First (row, column) and (rows, columns) of the part of a slice that the polygons can reach."""
-    lows = np.min([points.min(axis=0) for plane in planes for points in plane.polygons], axis=0)
-    highs = np.max([points.max(axis=0) for plane in planes for points in plane.polygons], axis=0)
-    first = np.clip(np.ceil(lows), 0, shape[1:]).astype(np.int64)
-    stop = np.clip(np.floor(highs) + 1, 0, shape[1:]).astype(np.int64)
+    points = np.concatenate([points for plane in planes for points in plane.polygons])
+    first = np.clip(np.ceil(points.min(axis=0)), 0, shape[1:]).astype(np.int64)
+    stop = np.clip(np.floor(points.max(axis=0)) + 1, 0, shape[1:]).astype(np.int64)
     size = np.maximum(stop - first, 0)
     return (int(first[0]), int(first[1])), (int(size[0]), int(size[1]))

@@ -1,6 +1,5 @@
 """A reader's contour of the whole lesion, from whatever file it was drawn into.
 
-Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, recognised by content.
 Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is
 refused.
 """
@@ -16,18 +15,14 @@ from typing import IO, Final
 
 import numpy as np
 
-from calcreport.contour.choice import Candidate, choose, kind_of
-from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
-from calcreport.contour.nifti import check_nifti, is_nifti
-from calcreport.contour.stream import GZIP_MAGIC, Checked, decode, read_up_to, unpacked
-from calcreport.contour.text_headers import check_metaimage, check_nrrd, is_metaimage, is_nrrd
-from calcreport.errors import InputError
+from calcreport.contour.grid import LabelVolume, PlacedMask, choose, kind_of, place_labels, refuse
+from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
+from calcreport.contour.stream import Checked, decode, read_up_to, unpacked
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
 
 _AIR_HU: Final = -500  # less dense than lung or fat ever average: a soft-tissue lesion does not lie in it
-
 _NAME_LENGTH: Final = 64  # length of a DICOM long string; longer names are cut
 
 
@@ -40,16 +35,14 @@ def read_lesion_masks(
     suffix does not matter. `volume` is the CT series the lesion was drawn on, or one of the same frame of reference;
     `roi` the name or number of the structure, segment or label that is the lesion, needed when the file does not tell.
     Each of them is one lesion, however many parts it has; a voxel belongs to it when its centre lies inside the
-    contour.
-
-    Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
+    contour. Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
     """
     limits = limits or ReadingSettings()
     with open_mask(path, limits) as (stream, checked):
         if checked is not None:
             placed = _place_labels(decode(checked, limits), checked.names, volume, roi)
         else:
-            from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+            from calcreport.contour.segmentation import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
             placed = place_dicom(stream, volume, roi, limits.max_volume_voxels)
     return _contours(placed, volume)
@@ -66,19 +59,15 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
         def beside(name: str) -> IO[bytes]:
             return stack.enter_context(_opened(path.parent / name, limits.max_file_bytes))
 
-        stream = beside(path.name)
+        stream = unpacked(beside(path.name))
         start = read_up_to(stream, 400)
         stream.seek(0)
-        if start[:2] == GZIP_MAGIC:
-            stream = unpacked(stream)
-            start = read_up_to(stream, 400)
-            stream.seek(0)
         checked = _label_map(stream, start, beside)
         if checked is None and not _is_dicom(start):
-            msg = (
-                "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
+            refuse(
+                "mask.unknown_format",
+                "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these",
             )
-            raise InputError(msg, code="mask.unknown_format")
         yield stream, checked
 
 
@@ -87,23 +76,23 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file"
-            raise InputError(msg, code="mask.not_readable")
+            refuse(
+                "mask.not_readable",
+                "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file",
+            )
         if status.st_size > max_bytes:
-            msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
-            raise InputError(msg, code="mask.too_large")
+            refuse(
+                "mask.too_large", "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
+            )
         with path.open("rb") as stream:
             yield stream
-    except (MemoryError, OverflowError) as error:
-        msg = "the lesion mask needs more memory than there is; export only the lesion"
-        raise InputError(msg, code="mask.too_large") from error
-    except OSError as error:
-        msg = "the lesion mask cannot be opened or read; check the path and its permissions"
-        raise InputError(msg, code="mask.not_readable") from error
+    except (MemoryError, OverflowError):
+        refuse("mask.too_large", "the lesion mask needs more memory than there is; export only the lesion")
+    except OSError:
+        refuse("mask.not_readable", "the lesion mask cannot be opened or read; check the path and its permissions")
 
 
 def _label_map(stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]) -> Checked | None:
-    """Checked header of a label map; ``None`` for another kind of file."""
     if is_nifti(start):
         return check_nifti(stream)
     if is_nrrd(start):
@@ -125,8 +114,7 @@ def _place_labels(
 ) -> tuple[PlacedMask, ...]:
     def choose_labels(keys: Iterable[int]) -> dict[int, str]:
         named = {key: names.get(key, "") for key in keys}
-        candidates = [Candidate(key=key, name=name, kind=kind_of(name)) for key, name in named.items()]
-        chosen = choose(candidates, wanted=roi, is_drawn_for_lesions=True)
+        chosen = choose(named, map(kind_of, named.values()), wanted=roi, is_drawn_for_lesions=True)
         return {key: named[key] or f"label {key}" for key in chosen}
 
     return place_labels(labels, volume.geometry, choose_labels)
@@ -136,14 +124,16 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
     inside = [(mask, lesion) for lesion in placed if (mask := lesion.mask) is not None]
     lost = sum(lesion.is_beyond for lesion in placed if lesion.mask is None)
     if not inside and lost:
-        msg = (
+        refuse(
+            "mask.outside_volume",
             "the lesion mask lies outside this CT series: another patient, another series or another frame of "
-            "reference? export the contour drawn on this series"
+            "reference? export the contour drawn on this series",
         )
-        raise InputError(msg, code="mask.outside_volume")
     if not inside:
-        msg = "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again"
-        raise InputError(msg, code="mask.empty")
+        refuse(
+            "mask.empty",
+            "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again",
+        )
     _refuse_overlap([mask for mask, _ in inside])
     notes = (f"{lost} lesion contour(s) lie outside this series and were not measured.",) if lost else ()
     return tuple(_contour(mask, lesion, volume, notes) for mask, lesion in inside)
@@ -152,12 +142,12 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
 def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple[str, ...]) -> LesionContour:
     hu = volume.hu[mask.box][mask.voxels]
     if float(np.mean(hu < _AIR_HU)) > 0.5:
-        msg = "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series"
-        raise InputError(msg, code="mask.not_in_body")
-    touches_edge = any(
-        piece.start == 0 or piece.stop == length for piece, length in zip(mask.box, volume.hu.shape, strict=True)
-    )
-    is_cut = lesion.is_beyond or touches_edge or bool((hu == NOT_IMAGED_HU).any())
+        refuse(
+            "mask.not_in_body",
+            "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series",
+        )
+    at_edge = (p.start == 0 or p.stop == length for p, length in zip(mask.box, volume.hu.shape, strict=True))
+    is_cut = lesion.is_beyond or any(at_edge) or bool((hu == NOT_IMAGED_HU).any())
     name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"
     return LesionContour(name=name, mask=mask, is_cut=is_cut, notes=(*lesion.notes, *notes), outline=lesion.outline)
 
@@ -167,19 +157,17 @@ def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
     for one, other in combinations(masks, 2):
         shared = _shared_voxels(one, other)
         if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
-            msg = (
+            refuse(
+                "mask.overlapping",
                 f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
-                "one to measure with --lesion-roi"
+                "one to measure with --lesion-roi",
             )
-            raise InputError(msg, code="mask.overlapping")
 
 
 def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
-    views = []
-    for mask, second in ((one, other), (other, one)):
-        cut = [
-            slice(max(a.start, b.start) - a.start, max(0, min(a.stop, b.stop) - a.start))
-            for a, b in zip(mask.box, second.box, strict=True)
-        ]
-        views.append(mask.voxels[tuple(cut)])
-    return int(np.count_nonzero(views[0] & views[1])) if views[0].size and views[1].size else 0
+    low = np.maximum(one.offset, other.offset)
+    high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
+    if (high <= low).any():
+        return 0
+    first, second = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
+    return int(np.count_nonzero(first & second))

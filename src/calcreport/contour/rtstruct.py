@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from calcreport.contour.choice import Candidate, choose, kind_of
-from calcreport.contour.grid import PlacedMask, cut_out, skip_notes
+from calcreport.contour.grid import PlacedMask, choose, cut_out, is_outside, kind_of, refuse, skip_notes
 from calcreport.contour.polygons import ON_SLICE, Plane, fill_stack, plane_area
-from calcreport.errors import InputError
 from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
@@ -20,24 +18,16 @@ from calcreport.model.image import CtVolume
 _CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})  # Contour Geometric Type of an outline
 _MAX_POINTS: Final = 5_000_000  # of one file
 _MAX_CONTOURS: Final = 50_000  # of one file
-_MAX_CONTOURS_A_PLANE: Final = 2_000
-"""Far above any drawn lesion; beyond them a file is damaged or meant to exhaust memory."""
-
-_FLATNESS_MM: Final = 0.5
-"""A contour may leave its slice plane by this much (rounding, a fraction of a degree) and still be planar."""
-
+_MAX_CONTOURS_A_PLANE: Final = 2_000  # more is damage, or meant to exhaust memory
+_FLATNESS_MM: Final = 0.5  # a contour may leave its plane by this much (rounding, a fraction of a degree)
 _SAME_PLANE_MM: Final = 0.1  # contours this close along the slice normal were drawn in one plane
-
 _DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"  # of Contour Data
 
 
 def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> tuple[PlacedMask, ...]:
-    """Rasterise the lesions of a structure set, one entry each.
+    """Rasterise the lesions of a structure set, one entry each; `wanted` is as for `choose`.
 
-    `wanted` is the ROI name or number chosen by the user.
-
-    Raises `InputError` ``mask.other_frame``, ``mask.not_axial``, ``mask.damaged``, ``mask.too_large`` and those of
-    `choose`.
+    Raises `InputError` ``mask.other_frame``, ``mask.not_axial``, ``mask.damaged``, ``mask.too_large``, or as `choose`.
     """
     contours = {
         int(item.ReferencedROINumber): closed
@@ -50,41 +40,42 @@ def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> 
         for item in dataset.get("RTROIObservationsSequence") or []
     }
     names = {key: str(rois[key].get("ROIName") or "") if key in rois else "" for key in contours}
-    candidates = [Candidate(key=key, name=names[key], kind=kind_of(names[key], types.get(key, ""))) for key in contours]
-    keys = choose(candidates, wanted=wanted, is_drawn_for_lesions=False)
-    return tuple(_place(key, names[key], contours[key], rois.get(key), (dataset, volume)) for key in keys)
+    kinds = (kind_of(name, types.get(key, "")) for key, name in names.items())
+    keys = choose(names, kinds, wanted=wanted, is_drawn_for_lesions=False)
+    return tuple(_place(dataset, volume, (key, names[key]), contours[key], rois.get(key)) for key in keys)
 
 
 def _closed_contours(item: Dataset) -> list[Dataset]:
     contours = item.get("ContourSequence") or []
     if len(contours) > _MAX_CONTOURS:
-        msg = f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion"
-        raise InputError(msg, code="mask.too_large")
+        refuse(
+            "mask.too_large",
+            f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion",
+        )
     return [contour for contour in contours if str(contour.get("ContourGeometricType") or "").strip() in _CLOSED]
 
 
 def _place(
-    key: int, name: str, contours: list[Dataset], roi: Dataset | None, source: tuple[Dataset, CtVolume]
+    dataset: Dataset, volume: CtVolume, named: tuple[int, str], contours: list[Dataset], roi: Dataset | None
 ) -> PlacedMask:
-    dataset, volume = source
     geometry = volume.geometry
     is_xor = any(str(contour.ContourGeometricType).strip() == "CLOSEDPLANAR_XOR" for contour in contours)
     polygons = _indexed(contours, geometry)
     planes = _planes(polygons, geometry.spacing_mm[0], is_xor)
     notes = _check_frame(dataset, roi, volume, planes)
     stack = fill_stack(planes, geometry.shape, geometry.spacing_mm)
+    breaks = f"The lesion contour has {stack.open_breaks} wide break(s) between slices, taken as parts of one lesion."
     return PlacedMask(
-        key=key,
-        name=name,
+        key=named[0],
+        name=named[1],
         mask=cut_out(stack.voxels, stack.offset),
-        is_beyond=_is_beyond(polygons, geometry.shape),
-        notes=(*notes, *skip_notes(stack.interpolated_slices), *_break_notes(stack.open_breaks)),
+        is_beyond=any(is_outside(index, geometry.shape) for index in polygons),
+        notes=(*notes, *skip_notes(stack.interpolated_slices), *(breaks,) * bool(stack.open_breaks)),
         outline=_outline(planes, geometry),
     )
 
 
 def _outline(planes: list[Plane], geometry: VolumeGeometry) -> DrawnOutline:
-    """Surface through the points that were drawn."""
     step_mm, pixel_mm2 = geometry.spacing_mm[0], geometry.spacing_mm[1] * geometry.spacing_mm[2]
     sections = [
         Section(
@@ -118,11 +109,6 @@ def _bulge_mm(outline_mm: NDArray[np.float64]) -> float:
     return float(np.median(lengths * (turning + np.roll(turning, 1)) / 2)) / 8
 
 
-def _break_notes(open_breaks: int) -> Iterable[str]:
-    if open_breaks:
-        yield f"The lesion contour has {open_breaks} wide break(s) between slices, taken as parts of one lesion."
-
-
 def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDArray[np.float64]]:
     """Contours as fractional (slice, row, column), each of shape ``(n, 3)``; refuses what does not lie in a slice."""
     polygons: list[NDArray[np.float64]] = []
@@ -131,20 +117,24 @@ def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDAr
         points_mm = _points_mm(contour)
         total += len(points_mm)
         if total > _MAX_POINTS:
-            msg = f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion"
-            raise InputError(msg, code="mask.too_large")
+            refuse(
+                "mask.too_large",
+                f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion",
+            )
         if len(points_mm) >= 3:
             polygons.append(geometry.index(points_mm))
     between_mm = geometry.spacing_mm[0]
     if any(float(np.ptp(index[:, 0])) * between_mm > 2 * _FLATNESS_MM for index in polygons):
-        msg = (
+        refuse(
+            "mask.not_axial",
             "the lesion contours do not lie in the slices of this CT series (drawn on another plane?); draw them on "
-            "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage"
+            "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage",
         )
-        raise InputError(msg, code="mask.not_axial")
     if not polygons:
-        msg = "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again"
-        raise InputError(msg, code="mask.empty")
+        refuse(
+            "mask.empty",
+            "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again",
+        )
     return polygons
 
 
@@ -166,8 +156,7 @@ def _points_mm(contour: Dataset) -> NDArray[np.float64]:
 
 
 def _refuse_damaged(what: str) -> None:
-    msg = f"the lesion mask has {what}; export it again"
-    raise InputError(msg, code="mask.damaged")
+    refuse("mask.damaged", f"the lesion mask has {what}; export it again")
 
 
 def _planes(polygons: list[NDArray[np.float64]], between_mm: float, is_xor: bool) -> list[Plane]:  # noqa: FBT001 - private
@@ -176,8 +165,10 @@ def _planes(polygons: list[NDArray[np.float64]], between_mm: float, is_xor: bool
     starts = np.flatnonzero(np.diff(positions[order], prepend=-np.inf) * between_mm > _SAME_PLANE_MM)
     groups = np.split(order, starts[1:])
     if max(len(group) for group in groups) > _MAX_CONTOURS_A_PLANE:
-        msg = f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion"
-        raise InputError(msg, code="mask.too_large")
+        refuse(
+            "mask.too_large",
+            f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion",
+        )
     return [
         Plane(
             # Coordinates are written with a few decimals: what they cannot tell apart must not decide which slice.
@@ -205,17 +196,10 @@ def _check_frame(dataset: Dataset, roi: Dataset | None, volume: CtVolume, planes
         return ()
     is_on_slices = all(abs(plane.position - round(plane.position)) <= ON_SLICE for plane in planes)
     if expected in of_file and (not own or is_on_slices):
-        return (
-            "The contour file names two frames of reference; its contours lie on the slices of this series.",
-        ) * bool(own)
-    msg = (
+        note = "The contour file names two frames of reference; its contours lie on the slices of this series."
+        return (note,) * bool(own)
+    return refuse(
+        "mask.other_frame",
         "the lesion mask was drawn in another frame of reference than this CT series; export the contour drawn on this "
-        "series, or register the two first"
+        "series, or register the two first",
     )
-    raise InputError(msg, code="mask.other_frame")
-
-
-def _is_beyond(polygons: list[NDArray[np.float64]], shape: tuple[int, int, int]) -> bool:
-    """Whether a contour point lies further outside than the outer border of the outermost voxels."""
-    limits = np.array(shape) - 0.5 + 0.01
-    return any(bool((index < -0.51).any() or (index > limits).any()) for index in polygons)

@@ -1,39 +1,52 @@
-"""Lesion masks from a DICOM Segmentation (PS3.3 A.51, C.8.20): binary, fractional and label map."""
+"""Lesion contours in DICOM files: RTSTRUCT, and Segmentations (PS3.3 A.51, C.8.20), binary, fractional, label map."""
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from contextlib import contextmanager
+from typing import IO, Final, NamedTuple, NoReturn
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import iter_pixels
 
-from calcreport.contour.choice import Candidate, Kind, choose, kind_of
 from calcreport.contour.grid import (
+    Kind,
     LabelVolume,
     MaskGrid,
     PlacedMask,
     checked_affine,
+    choose,
+    kind_of,
     place_grid,
     place_labels,
+    refuse,
 )
-from calcreport.errors import InputError
+from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
 
+_RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
+_SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+"""Segmentation Storage and Label Map Segmentation Storage."""
+_DAMAGE: Final = (  # what pydicom and numpy raise on files that break their own rules
+    ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RecursionError, OSError, EOFError,
+    struct.error, zlib.error, InvalidDicomError, BytesLengthException,
+)  # fmt: skip
 # Segmented Property Category codes: morphologically abnormal structure; anatomical structure, physical object.
 _ABNORMAL: Final = frozenset({"49755003", "M-01000"})
 _ANATOMY: Final = frozenset({"123037004", "T-D000A", "260787004", "A-00004"})
 
-_OFF_PLANE: Final = 0.1
-"""A frame is on a plane of the grid when it lies within this part of the plane distance."""
+_OFF_PLANE: Final = 0.1  # a frame is on a plane of the grid when it lies within this part of the plane distance
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Frames:
+class _Frames(NamedTuple):
     """Where every frame lies: upper-left voxel centres ``(n, 3)`` and the steps of one row and one column, LPS mm."""
 
     origins_mm: NDArray[np.float64]
@@ -42,12 +55,53 @@ class _Frames:
     declared_step_mm: float | None
 
 
+def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
+    """Lay the lesions of an RT Structure Set or Segmentation into the CT grid, one entry each.
+
+    `wanted` is the name or number of the structure chosen by the user. Raises `InputError` ``mask.unknown_format``,
+    ``mask.damaged``, and those of `place_structures` and `place_segments`.
+    """
+    with _opened(stream) as (dataset, sop_class):
+        if sop_class == _RTSTRUCT:
+            return place_structures(dataset, volume, wanted)
+        if sop_class in _SEGMENTATIONS:
+            return place_segments(dataset, volume, wanted, max_voxels)
+    return refuse(
+        "mask.unknown_format",
+        "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour",
+    )
+
+
+def read_segments(
+    stream: IO[bytes], volume: CtVolume, max_voxels: int
+) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
+    """Read a Segmentation as `read_labels`; raises `InputError` ``mask.unknown_format``, ``mask.damaged`` too."""
+    with _opened(stream) as (dataset, sop_class):
+        if sop_class in _SEGMENTATIONS:
+            return read_labels(dataset, volume, max_voxels)
+    return refuse(
+        "mask.unknown_format", "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
+    )
+
+
+@contextmanager
+def _opened(stream: IO[bytes]) -> Iterator[tuple[Dataset, str]]:
+    """A data set and its SOP class; ``mask.damaged`` for what breaks the rules of DICOM while it is read."""
+    try:
+        # Warnings of pydicom quote values, and with them the patient.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(stream, force=True)
+            yield dataset, str(dataset.get("SOPClassUID") or "")
+    except _DAMAGE:
+        refuse("mask.damaged", "the lesion mask is damaged or incomplete; export it again")
+
+
 def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
     """Lay the lesions of a segmentation with pixel data into the CT grid, one entry each.
 
-    `wanted` is the segment label or number chosen by the user; `max_voxels` bounds what is decoded. Fractional segments
-    are cut at half their maximum. Raises `InputError` ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``,
-    ``mask.too_large`` and those of `choose`.
+    `max_voxels` bounds what is decoded. Fractional segments are cut at half their maximum. Raises `InputError`
+    ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
     """
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     segments = _segments(dataset)
@@ -64,13 +118,10 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
 
 
 def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
-    """Read every segment as a label, and what each is called; where segments overlap, the last one stands.
-
-    Raises `InputError` as `place_segments`, but for the choice.
-    """
+    """Read every segment as a label, the last where they overlap, and their names; errors as `place_segments`."""
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     names: dict[int, tuple[str, ...]] = {
-        number: (str(item.get("SegmentLabel") or ""), str(item.get("SegmentDescription") or ""))
+        number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))
         for number, item in _segments(dataset).items()
     }
     return LabelVolume(codes=_codes(dataset, planes), affine=affine), names
@@ -88,11 +139,11 @@ def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[
     """As `_grid`, once frame of reference and size are known to fit."""
     frame_uid = str(dataset.get("FrameOfReferenceUID") or "")
     if volume.frame_of_reference_uid and frame_uid and frame_uid != volume.frame_of_reference_uid:
-        msg = (
+        refuse(
+            "mask.other_frame",
             "the lesion mask was drawn in another frame of reference than this CT series; export the segmentation of "
-            "this series, or register the two first"
+            "this series, or register the two first",
         )
-        raise InputError(msg, code="mask.other_frame")
     _check_size(dataset, max_voxels)
     planes, affine = _grid(_frames(dataset), volume.geometry)
     if (int(planes.max()) + 1) * int(dataset.Rows) * int(dataset.Columns) > max_voxels:
@@ -103,16 +154,16 @@ def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[
 def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted: str | None) -> dict[int, str]:
     """Numbers and labels of the segments that are lesions, among those that have voxels or frames."""
     names = {key: str(segments[key].get("SegmentLabel") or "") if key in segments else "" for key in keys}
-    candidates = [Candidate(key=key, name=name, kind=_kind(segments.get(key), name)) for key, name in names.items()]
-    return {key: names[key] for key in choose(candidates, wanted=wanted, is_drawn_for_lesions=True)}
+    kinds = (_kind(segments.get(key), name) for key, name in names.items())
+    return {key: names[key] for key in choose(names, kinds, wanted=wanted, is_drawn_for_lesions=True)}
 
 
 def _kind(segment: Dataset | None, name: str) -> Kind:
-    category = (segment.get("SegmentedPropertyCategoryCodeSequence") or []) if segment is not None else []
-    code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
     by_name = kind_of(name)
-    if by_name is not Kind.UNKNOWN:
+    if by_name is not Kind.UNKNOWN or segment is None:
         return by_name
+    category = segment.get("SegmentedPropertyCategoryCodeSequence") or []
+    code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
     if code in _ABNORMAL:
         return Kind.LESION
     return Kind.OTHER if code in _ANATOMY else Kind.UNKNOWN
@@ -121,23 +172,18 @@ def _kind(segment: Dataset | None, name: str) -> Kind:
 def _check_size(dataset: Dataset, max_voxels: int) -> None:
     frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
     if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
-        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
-        raise InputError(msg, code="mask.too_large")
+        refuse(
+            "mask.too_large",
+            "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels",
+        )
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(per_frame) != frames:
-        msg = "the lesion mask does not describe every frame it declares; export it again"
-        raise InputError(msg, code="mask.damaged")
+        refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
 
 
 def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
-    """Item of a functional group: of the frame, else shared by all."""
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for holder in (frame, *shared[:1]):
-        items = holder.get(name) or []
-        if len(items):
-            item: Dataset = items[0]
-            return item
-    return None
+    return next((items[0] for holder in (frame, *shared[:1]) if len(items := holder.get(name) or [])), None)
 
 
 def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
@@ -145,8 +191,7 @@ def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         group = _group(dataset, frame, "SegmentIdentificationSequence")
         if group is None:
-            msg = "the lesion mask does not say which segment a frame belongs to; export it again"
-            raise InputError(msg, code="mask.damaged")
+            refuse("mask.damaged", "the lesion mask does not say which segment a frame belongs to; export it again")
         numbers.append(int(group.ReferencedSegmentNumber))
     return np.array(numbers, dtype=np.int64)
 
@@ -168,12 +213,8 @@ def _frames(dataset: Dataset) -> _Frames:
     origins_mm, all_steps_mm = np.array(origins), np.array(steps)
     if origins_mm.shape[1:] != (3,) or all_steps_mm.shape[1:] != (6,) or np.ptp(all_steps_mm, axis=0).max() > 1e-3:
         _refuse_geometry()
-    return _Frames(
-        origins_mm=origins_mm,
-        row_step_mm=all_steps_mm[0, :3],
-        column_step_mm=all_steps_mm[0, 3:],
-        declared_step_mm=None if declared is None else float(declared),
-    )
+    step_mm = None if declared is None else float(declared)
+    return _Frames(origins_mm, all_steps_mm[0, :3], all_steps_mm[0, 3:], step_mm)
 
 
 def _grid(frames: _Frames, geometry: VolumeGeometry) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -215,16 +256,17 @@ def _possible_steps(
 
 
 def _refuse_geometry() -> NoReturn:
-    msg = "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry"
-    raise InputError(msg, code="mask.geometry")
+    refuse(
+        "mask.geometry",
+        "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry",
+    )
 
 
 def _decoded(dataset: Dataset, indices: NDArray[np.int64]) -> Iterator[NDArray[np.integer]]:
     try:
         yield from iter_pixels(dataset, indices=indices.tolist(), raw=True)
-    except (NotImplementedError, RuntimeError) as error:
-        msg = "the pixels of the lesion mask cannot be decoded; export it uncompressed"
-        raise InputError(msg, code="mask.compressed") from error
+    except (NotImplementedError, RuntimeError):
+        refuse("mask.compressed", "the pixels of the lesion mask cannot be decoded; export it uncompressed")
 
 
 def _stack(dataset: Dataset, indices: NDArray[np.int64], planes: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -11,24 +11,19 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, Final, NoReturn, cast
+from typing import IO, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.contour.grid import LabelVolume, checked_affine
-from calcreport.errors import InputError
+from calcreport.contour.grid import LabelVolume, checked_affine, refuse
 from calcreport.settings import ReadingSettings
 
-GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
-
+_GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
 _MAX_LABEL: Final = 65_535  # labels are small whole numbers; larger values belong to an image
-
 _PIECE: Final = 1_048_576  # bytes read at a time, 1 MiB
 _MAX_LINES: Final = 5_000  # of a header
-_MAX_HEADER: Final = 16_777_216
-"""Segment tables of an atlas make long headers; more than this is not a header."""
-
+_MAX_HEADER: Final = 16_777_216  # segment tables of an atlas make long headers; more than this is not a header
 _READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}  # ITK's reader of each format
 
 
@@ -36,20 +31,13 @@ _READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "Meta
 class Checked:
     """A label map whose header was checked."""
 
-    suffix: str
-    """``.nii``, ``.nrrd`` or ``.mha``."""
-    header: bytes
-    """In that format; uncompressed voxels follow it."""
-    voxels: IO[bytes]
-    """Decompressed, at the first voxel."""
-    affine: NDArray[np.float64] | None = None
-    """From index (slowest, middle, fastest) to LPS mm; that of the header when ``None``."""
-    scale: tuple[float, float] = (1.0, 0.0)
-    """Slope and intercept from stored value to label."""
-    extension: bytes = b""
-    """What a NIfTI file holds between header and voxels."""
-    names: dict[int, str] = field(default_factory=dict)
-    """Of the labels, where the file gives them."""
+    suffix: str  # ``.nii``, ``.nrrd`` or ``.mha``
+    header: bytes  # in that format; uncompressed voxels follow it
+    voxels: IO[bytes]  # Decompressed, at the first voxel
+    affine: NDArray[np.float64] | None = None  # from index (slowest, middle, fastest) to LPS mm; else of the header
+    scale: tuple[float, float] = (1.0, 0.0)  # slope and intercept from stored value to label
+    extension: bytes = b""  # what a NIfTI file holds between header and voxels
+    names: dict[int, str] = field(default_factory=dict)  # of the labels, where the file gives them
 
 
 class Inflated:
@@ -70,15 +58,10 @@ class Inflated:
         return bytes(content)
 
 
-def refuse(code: str, message: str) -> NoReturn:
-    """Raise `InputError`."""
-    raise InputError(message, code=code)
-
-
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
     """Return the stream from its present position, decompressed when it is gzip data there."""
     start = stream.tell()
-    is_packed = stream.read(2) == GZIP_MAGIC
+    is_packed = stream.read(2) == _GZIP_MAGIC
     stream.seek(start)
     return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb")) if is_packed else stream
 
@@ -87,9 +70,8 @@ def read_up_to(stream: IO[bytes], count: int, *, is_line: bool = False) -> bytes
     """Read ``count`` bytes, or what there is, or a line; ``mask.damaged`` when it cannot be decompressed."""
     try:
         return stream.readline(count) if is_line else stream.read(count)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = "the lesion mask cannot be decompressed; export it again"
-        raise InputError(msg, code="mask.damaged") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        refuse("mask.damaged", "the lesion mask cannot be decompressed; export it again")
 
 
 def read_exactly(stream: IO[bytes], count: int) -> bytes:
@@ -148,9 +130,8 @@ def decode(checked: Checked, limits: ReadingSettings) -> LabelVolume:
         _append(path, checked.voxels, count * voxel_bytes)
         try:
             image = reader.Execute()
-        except RuntimeError as error:
-            msg = "the lesion mask is damaged or incomplete; export it again"
-            raise InputError(msg, code="mask.damaged") from error
+        except RuntimeError:
+            refuse("mask.damaged", "the lesion mask is damaged or incomplete; export it again")
     return LabelVolume(codes=_labels(sitk.GetArrayViewFromImage(image), checked.scale), affine=affine)
 
 
@@ -182,20 +163,17 @@ def _append(path: Path, voxels: IO[bytes], count: int) -> None:
 def _labels(stored: NDArray[np.generic], scale: tuple[float, float]) -> NDArray[np.uint16]:
     codes = np.zeros(stored.shape, dtype=np.uint16)
     for plane, values in zip(codes, stored, strict=True):
-        if scale[1] != 0.0 or values.any():
-            plane[:] = _as_labels(values, scale)
-    return codes
-
-
-def _as_labels(stored: NDArray[np.generic], scale: tuple[float, float]) -> NDArray[np.uint16]:
-    values = np.asarray(stored) if scale == (1.0, 0.0) else np.asarray(stored, dtype=np.float64) * scale[0] + scale[1]
-    is_whole = values.dtype.kind in "iu" or bool(
-        np.isfinite(values).all() and (np.abs(values - np.rint(values)) < 1e-3).all()
-    )
-    if not is_whole or values.min() < 0 or values.max() > _MAX_LABEL:
-        refuse(
-            "mask.not_labels",
-            "the lesion mask is not a label map (whole numbers, 0 outside): an image, or a map of probabilities; "
-            "threshold it and save it as labels",
+        if scale[1] == 0.0 and not values.any():
+            continue
+        labels = values if scale == (1.0, 0.0) else np.asarray(values, dtype=np.float64) * scale[0] + scale[1]
+        is_whole = labels.dtype.kind in "iu" or (
+            np.isfinite(labels).all() and (abs(labels - np.rint(labels)) < 1e-3).all()
         )
-    return np.asarray(np.rint(values), dtype=np.uint16)
+        if not is_whole or labels.min() < 0 or labels.max() > _MAX_LABEL:
+            refuse(
+                "mask.not_labels",
+                "the lesion mask is not a label map (whole numbers, 0 outside): an image, or a map of probabilities; "
+                "threshold it and save it as labels",
+            )
+        plane[:] = np.rint(labels)
+    return codes

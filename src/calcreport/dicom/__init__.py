@@ -9,23 +9,11 @@ from calcreport.dicom.codes import CODES
 from calcreport.dicom.ct.read import CtSeries, CtStack, read_ct
 from calcreport.dicom.discover import discover
 from calcreport.dicom.film.read import read_film
-from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.header.image_header import FilmHeader
 from calcreport.dicom.rank import rank_ct_series, rank_films
 from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
 
 __all__ = [
-    "CODES",
-    "CtSeries",
-    "CtStack",
-    "Discovery",
-    "FilmHeader",
-    "FilmRanking",
-    "SeriesFiles",
-    "SeriesRanking",
-    "StudyFiles",
-    "discover",
-    "rank_ct_series",
-    "rank_films",
-    "read_ct",
-    "read_film",
-]
+    "CODES", "CtSeries", "CtStack", "Discovery", "FilmHeader", "FilmRanking", "SeriesFiles", "SeriesRanking",
+    "StudyFiles", "discover", "rank_ct_series", "rank_films", "read_ct", "read_film",
+]  # fmt: skip

@@ -27,15 +27,11 @@ _J2K_START: Final = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 co
 _MOST_JP2_BOXES: Final = 4096  # more is damage
 _RLE_HEADER: Final = 64  # bytes
 _RLE_SIZE: Final = "an RLE segment does not unpack to one byte a pixel"  # part of a message
-_BYTES_A_PIXEL: Final = 2  # at most: 16 bits
-_SMALLEST_RATIO: Final = 1 / 4096
-"""No codec here packs 4096 pixels of a scan into one byte; a shorter stream is damaged."""
+_SMALLEST_RATIO: Final = 1 / 4096  # no codec here packs 4096 pixels into one byte; a shorter stream is damaged
 
 
 class _StreamSize(NamedTuple):
-    rows: int
-    columns: int
-    components: int
+    rows_columns_components: tuple[int, int, int]
     precision: int
     is_signed: bool = False
 
@@ -52,16 +48,16 @@ def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
     decoder = _decoder(syntax)
     try:
         size = _size_2000(data) if syntax in tags.JPEG_2000 | tags.HTJ2K else _size_jpeg(data)
-    except (struct.error, IndexError):
-        raise problem("pixel.damaged") from None
-    _check_stream(size, pixels)
-    if len(data) < rows * columns * _SMALLEST_RATIO:
-        raise problem("pixel.damaged")
-    try:
-        decoded = decoder(data)
-    except (RuntimeError, ValueError, TypeError, MemoryError, OSError) as error:
+        _check_stream(size, pixels)
+        decoded = decoder(data) if len(data) >= rows * columns * _SMALLEST_RATIO else None
+    except (struct.error, IndexError, RuntimeError, ValueError, TypeError, MemoryError, OSError) as error:
         raise problem("pixel.damaged") from error
-    return _as_stored(decoded, rows, columns)
+    if not isinstance(decoded, np.ndarray) or decoded.shape != (rows, columns) or decoded.dtype.kind not in "ui":
+        raise problem("pixel.damaged")
+    if decoded.dtype.itemsize == 2:
+        words: NDArray[np.uint16] = decoded.view(np.uint16)
+        return words
+    return decoded.astype(np.int16).view(np.uint16) if decoded.dtype.itemsize == 1 else decoded.astype(np.uint16)
 
 
 def decode_frame(image: ImageHeader, frame: Frame) -> NDArray[np.uint16]:
@@ -71,22 +67,13 @@ def decode_frame(image: ImageHeader, frame: Frame) -> NDArray[np.uint16]:
 
 def _check_stream(size: _StreamSize, pixels: PixelDescription) -> None:
     """Refuse a stream of another size than the header says, or one whose sign bit has no certain place."""
-    if (size.rows, size.columns, size.components) != (pixels.rows, pixels.columns, 1) or not 1 < size.precision <= 16:
+    if size.rows_columns_components != (pixels.rows, pixels.columns, 1) or not 1 < size.precision <= 16:
         raise problem("pixel.description", "the compressed image has another size than the header says")
     is_signed = pixels.representation == 1
     if size.is_signed and not is_signed:
         raise problem("pixel.description", "the compressed image is signed, the header says unsigned")
     if is_signed and not size.is_signed and size.precision < (pixels.bits_stored or 0):
         raise problem("pixel.description", "the compressed image has fewer bits than the header says")
-
-
-def _as_stored(decoded: Any, rows: int, columns: int) -> NDArray[np.uint16]:  # noqa: ANN401 - from an untyped library
-    if not isinstance(decoded, np.ndarray) or decoded.shape != (rows, columns) or decoded.dtype.kind not in "ui":
-        raise problem("pixel.damaged")
-    if decoded.dtype.itemsize == _BYTES_A_PIXEL:
-        words: NDArray[np.uint16] = decoded.view(np.uint16)
-        return words
-    return decoded.astype(np.int16).view(np.uint16) if decoded.dtype.itemsize == 1 else decoded.astype(np.uint16)
 
 
 def _decoder(syntax: str) -> Callable[[bytes], Any]:
@@ -108,17 +95,15 @@ def _size_jpeg(data: bytes) -> _StreamSize:
     if data[:2] != b"\xff\xd8":
         raise problem("pixel.damaged")
     offset = 2
-    while offset + 4 <= len(data):
-        if data[offset] != 0xFF:
-            break
+    while offset + 4 <= len(data) and data[offset] == 0xFF:
         marker = data[offset + 1]
         if marker == 0xFF:
             offset += 1
         elif marker in _STANDALONE:
             offset += 2
         elif marker in _SOF_MARKERS:
-            precision, rows, columns, components = struct.unpack_from(">BHHB", data, offset + 4)
-            return _StreamSize(rows, columns, components, precision)
+            precision, *size = struct.unpack_from(">BHHB", data, offset + 4)
+            return _StreamSize((size[0], size[1], size[2]), precision)
         else:
             offset += 2 + struct.unpack_from(">H", data, offset + 2)[0]
     raise problem("pixel.damaged")
@@ -131,7 +116,7 @@ def _size_2000(data: bytes) -> _StreamSize:
         raise problem("pixel.damaged")
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
     components, depth = struct.unpack_from(">HB", data, start + 40)
-    return _StreamSize(bottom - top, right - left, components, (depth & 0x7F) + 1, is_signed=depth >= 0x80)
+    return _StreamSize((bottom - top, right - left, components), (depth & 0x7F) + 1, is_signed=depth >= 0x80)
 
 
 def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np.uint16]:
@@ -146,13 +131,12 @@ def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np
     limits = [*offsets[:count], len(data)]
     if limits[0] < _RLE_HEADER or any(after <= before for before, after in pairwise(limits[:count])):
         raise problem("pixel.damaged")
+    if any((end - start) * 64 < rows * columns for start, end in pairwise(limits)):
+        raise problem("pixel.damaged", _RLE_SIZE)
     words = np.zeros(rows * columns, dtype=np.uint16)
     for start, end in pairwise(limits):
-        segment = data[start:end]
-        if len(segment) * 64 < rows * columns:
-            raise problem("pixel.damaged", _RLE_SIZE)
         try:
-            unpacked = imagecodecs.packbits_decode(segment, out=rows * columns)
+            unpacked = imagecodecs.packbits_decode(data[start:end], out=rows * columns)
         except (RuntimeError, ValueError, TypeError) as error:  # among others where it would unpack to more
             raise problem("pixel.damaged", _RLE_SIZE) from error
         if len(unpacked) < rows * columns:
@@ -162,21 +146,15 @@ def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np
     return words.reshape(rows, columns)
 
 
-# Tags of an item and of the end of the sequence, little-endian; most items read; bytes of tag and length.
-_ITEM: Final = b"\xfe\xff\x00\xe0"
-_END: Final = b"\xfe\xff\xdd\xe0"
-_MOST_FRAGMENTS: Final = 1_000_000
-_HEADER: Final = 8
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # tags of an item and of the end, little-endian
+_MOST_FRAGMENTS: Final = 1_000_000  # more is damage
+_HEADER: Final = 8  # bytes of tag and length
 
-Frame = tuple[tuple[int, int], ...]
-"""Fragments of one frame: offset in the file and length in bytes."""
+Frame = tuple[tuple[int, int], ...]  # Fragments of one frame: offset in the file and length in bytes
 
 
 def frames_of(image: ImageHeader) -> tuple[Frame, ...]:
-    """Fragments of every frame of a file with encapsulated pixel data.
-
-    Raises `UnsupportedImageError` ``pixel.length`` when fragments cannot be given to frames with certainty.
-    """
+    """Fragments of every frame of a file with encapsulated pixel data; ``pixel.length`` where they are not certain."""
     place, count = image.pixels.place, image.pixels.frames
     if place is None or place.length != UNDEFINED or not count:
         raise problem("pixel.length", "compressed pixel data must be encapsulated")

@@ -11,8 +11,7 @@ from typing import Final
 
 from calcreport.errors import CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError
 
-NOTHING_TO_DO: Final = "Nothing to do."
-"""Remedy where there is none; it stands in the table too."""
+NOTHING_TO_DO: Final = "Nothing to do."  # Remedy where there is none; it stands in the table too
 _KINDS: Final = {
     kind.__name__: kind for kind in (CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError)
 }  # error classes by name, as the table of codes gives them
@@ -36,8 +35,7 @@ def _table() -> dict[str, Code]:
     }
 
 
-CODES: Final[Mapping[str, Code]] = MappingProxyType(_table())
-"""Stable codes of this package; never reused with another meaning."""
+CODES: Final[Mapping[str, Code]] = MappingProxyType(_table())  # stable; never reused with another meaning
 
 
 def message(code: str, detail: str = "") -> str:

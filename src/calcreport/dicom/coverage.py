@@ -19,18 +19,14 @@ from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
 from calcreport.dicom.series import SeriesFiles
 from calcreport.rules.regions import are_apart
 
-Box = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Lowest and highest corner, LPS mm, each of shape ``(3,)``."""
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, LPS mm, each of shape ``(3,)``
 
 SMALL_GAP_MM: Final = (20.0, 20.0, 10.0)
 """Reconstructions of one scan differ this much along left-right, back-front and foot-head: the field of view is set for
 each, and thick slices end within their thickness of thin ones."""
-WIDE_FIELD_MM: Final = (80.0, 80.0, 10.0)
-"""The same where no voxel tells body from air: a field of view of 500 mm reaches 75 mm beyond one of 350."""
-_SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)
-"""Ends of two ranges in different frames of reference within this are one planned range scanned or rebuilt again."""
-_THIN_SLAB_MM: Final = 15.0
-"""A stack no longer than this (bolus tracking, a test slice) does not examine a part of the body by itself."""
+WIDE_FIELD_MM: Final = (80.0, 80.0, 10.0)  # where no voxel tells body from air: 500 mm reach 75 mm beyond 350 mm
+_SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)  # ends of ranges in different frames of reference this close are one range
+_THIN_SLAB_MM: Final = 15.0  # no longer stack (bolus tracking, a test slice) examines a part of the body by itself
 # Side words of a description: English, German, French.
 _SIDE: Final = re.compile(r"(?<![a-z])(?:(left|lt|links|gauche)|(right|rt|rechts|droite?))(?![a-z])", re.IGNORECASE)
 _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "series.secondary_capture"))
@@ -41,16 +37,11 @@ _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "seri
 class Extent:
     """Where a stack lies and what its header calls it."""
 
-    box: Box
-    """Around the voxels."""
-    frame_of_reference_uid: str | None
-    """What the positions refer to."""
-    side: str | None
-    """``"left"`` or ``"right"`` where the header says so."""
-    region: str
-    """Body Part Examined, otherwise the description; may be empty."""
-    slab_mm: float
-    """Length along the slice normal."""
+    box: Box  # around the voxels
+    frame_of_reference_uid: str | None  # what the positions refer to
+    side: str | None  # ``"left"`` or ``"right"`` where the header says so
+    region: str  # Body Part Examined, otherwise the description; may be empty
+    slab_mm: float  # length along the slice normal
 
 
 def side_of(series: SeriesFiles) -> str | None:
@@ -65,25 +56,24 @@ def side_of(series: SeriesFiles) -> str | None:
 
 def region_of(series: SeriesFiles) -> str:
     """Body Part Examined, otherwise the description; may be empty."""
-    header = series.instances[0].series
-    return header.body_part or header.description or ""
+    return series.instances[0].series.body_part or series.instances[0].series.description or ""
 
 
 def extent_of(series: SeriesFiles) -> Extent | None:
     """Where a stack lies; ``None`` without sound positions, directions and spacings."""
     planes = series.planes
-    positions = positions_along_normal(planes) if planes else None
-    first = planes[0] if planes else None
-    rows, columns = (first.image.pixels.rows, first.image.pixels.columns) if first else (None, None)
-    if first is None or positions is None or first.orientation is None or not (first.spacing_mm and rows and columns):
+    if not planes:
+        return None
+    first, positions = planes[0], positions_along_normal(planes)
+    rows, columns = first.image.pixels.rows, first.image.pixels.columns
+    if positions is None or first.orientation is None or not (first.spacing_mm and rows and columns):
         return None
     normal = normal_of(first.orientation)
     across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     row_mm, column_mm = first.spacing_mm[:2]
     step_mm = float(np.median(np.diff(np.sort(positions)))) if len(positions) > 1 else (first.thickness_mm or 0.0)
-    corners = np.array([
-        (i - 0.5) * row_mm * down + (j - 0.5) * column_mm * across for i in (0, rows) for j in (0, columns)
-    ])  # fmt: skip
+    ends = ((i - 0.5, j - 0.5) for i in (0, rows) for j in (0, columns))
+    corners = np.array([i * row_mm * down + j * column_mm * across for i, j in ends])
     # A tilted stack reaches along its slice axis only as far as the middle of its slices: its corners shift with them.
     axis = int(np.argmax(np.abs(normal)))
     corners[:, axis] = corners[:, axis].mean()
@@ -111,22 +101,18 @@ def not_covered(
     """Boxes of a stack, not overlapping, that no `measured` one shows; `margin_mm` a side (LPS) may be missing."""
     rest = [extent.box]
     for other in measured:
-        if not are_comparable(extent, other):
-            if _is_same_range(extent, other):
-                return []
-            continue
-        grown = (other.box[0] - margin_mm, other.box[1] + margin_mm)
-        rest = [part for box in rest for part in _minus(box, grown)]
+        if are_comparable(extent, other):
+            grown = (other.box[0] - margin_mm, other.box[1] + margin_mm)
+            rest = [part for box in rest for part in _minus(box, grown)]
+        elif _is_same_range(extent, other):
+            return []
     return rest
 
 
 def is_detail(extent: Extent, others: Iterable[Extent], *, share: float) -> bool:
     """Whether another stack shows most of what this one shows, and this one shows less than `share` of its length."""
-    for other in others:
-        is_shorter = extent.slab_mm < share * other.slab_mm and are_comparable(extent, other)
-        if is_shorter and _shared_mm3(extent.box, other.box) >= share * _mm3(extent.box):
-            return True
-    return False
+    longer = (other for other in others if extent.slab_mm < share * other.slab_mm and are_comparable(extent, other))
+    return any(_shared_mm3(extent.box, other.box) >= share * _mm3(extent.box) for other in longer)
 
 
 def is_elsewhere(series: SeriesFiles, code: str, measured: Iterable[Extent]) -> bool:
@@ -154,7 +140,6 @@ def _names_differ(side: str | None, region: str, other: Extent) -> bool:
 
 
 def _are_sides(one: str | None, other: str | None) -> bool:
-    """Whether these are left and right."""
     return None not in {one, other} and one != other
 
 
@@ -175,13 +160,11 @@ def _minus(box: Box, other: Box) -> list[Box]:
         return [box]
     parts: list[Box] = []
     for axis in range(3):
-        for is_below, cut in ((True, other[0][axis]), (False, other[1][axis])):
-            if not low[axis] < cut < high[axis]:
-                continue
-            part_low, part_high = low.copy(), high.copy()
-            (part_high if is_below else part_low)[axis] = cut
-            (low if is_below else high)[axis] = cut
-            parts.append((part_low, part_high))
+        for below, above, cut in ((0, 1, other[0][axis]), (1, 0, other[1][axis])):
+            if low[axis] < cut < high[axis]:
+                parts.append((low.copy(), high.copy()))
+                parts[-1][above][axis] = cut
+                (low, high)[below][axis] = cut
     return parts
 
 

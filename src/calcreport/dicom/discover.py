@@ -6,7 +6,6 @@ The folders are searched themselves; a DICOMDIR is never followed. Only regular 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import stat
 import zipfile
@@ -18,33 +17,27 @@ from typing import Final
 
 from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies, name_by_folder
-from calcreport.dicom.header import film_tags, tags, values
-from calcreport.dicom.header.film_header import FilmHeader, film_of
-from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
-from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
+from calcreport.dicom.header import tags, values
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.header.parsing import HEAD_BYTES, film_of, planes_of, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
-from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
+from calcreport.dicom.source import ByteSource, FileSource, ZipMemberSource, open_regular, open_unshared
 from calcreport.errors import InputError
 from calcreport.settings import ReadingSettings
 
-# Beginnings of an archive with and without members.
-_ZIP_MAGIC: Final = b"PK\x03\x04"
-_EMPTY_ZIP_MAGIC: Final = b"PK\x05\x06"
+_ZIP_MAGICS: Final = (b"PK\x03\x04", b"PK\x05\x06")  # beginnings of an archive with and without members
 _SHORTEST_DICOM: Final = 140  # bytes: preamble, prefix and one element
 _DEEPEST_FOLDER: Final = 64  # nesting that is searched
 _ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # compression that is unpacked
+# Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written.
 _LARGEST_UNPACKED: Final = 68_719_476_736
-"""Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written."""
 _SUSPICIOUS_UNPACKED: Final = 2_147_483_648  # bytes, 2 GiB
 _NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))  # codes of files that are intact and no image
-_SUSPICIOUS_RATIO: Final = 200
-"""CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
+_SUSPICIOUS_RATIO: Final = 200  # CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb
 
 
 @dataclass(slots=True)
 class _Found:
-    """What the search has gathered so far."""
-
     settings: ReadingSettings
     on_progress: Callable[[int], None] | None
     planes: list[Plane] = field(default_factory=list)
@@ -64,12 +57,11 @@ class _Found:
             self.on_progress(self.files)
 
     def set_aside(self, name: str, error: InputError) -> None:
-        first = self.aside.get(error.code)
-        if first is None:
+        if first := self.aside.get(error.code):
+            self.aside[error.code] = replace(first, message=message(error.code), count=first.count + 1)
+        else:
             shown = values.clean(name.encode("utf-8", "replace").decode("utf-8"), longest=120)
             self.aside[error.code] = SetAside(name=shown, code=error.code, message=error.message, count=1)
-        else:
-            self.aside[error.code] = replace(first, message=message(error.code), count=first.count + 1)
 
 
 def discover(
@@ -78,9 +70,8 @@ def discover(
     """Find and sort everything under the paths; no pixel is decoded.
 
     A path given may be a link; links found below are not followed. `on_progress` gets the number of files looked at,
-    now and then and at the end. Zip archives stay open until the discovery, a context manager, is closed. Raises
-    `InputError` ``path.too_many_files``: a study that is found in part must not be measured. All other failures are
-    rows of `Discovery.set_aside`.
+    now and then and at the end. Raises `InputError` ``path.too_many_files``: a study that is found in part must not be
+    measured. All other failures are rows of `Discovery.set_aside`.
     """
     found = _Found(settings, on_progress)
     with contextlib.ExitStack() as opened:
@@ -99,14 +90,10 @@ def discover(
 class FileContent:
     """Content of one file as far as it sorts files into studies."""
 
-    series: tuple[tuple[str, str], ...] = ()
-    """Study and Series Instance UID of its images, each pair once; empty UIDs where the file has none."""
-    patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)
-    """Study Instance UID and identity, once a study, of what can be measured."""
-    aside: tuple[SetAside, ...] = ()
-    """Why the file, or members of the archive, were set aside."""
-    is_doubtful: bool = False
-    """Damaged, or without an identity of its own: bears on the studies whose images lie beside it."""
+    series: tuple[tuple[str, str], ...] = ()  # Study and Series Instance UID of its images, each once; empty where none
+    patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)  # Study UID and identity
+    aside: tuple[SetAside, ...] = ()  # why the file, or members of the archive, were set aside
+    is_doubtful: bool = False  # damaged, or without an identity of its own: bears on what lies beside it
 
 
 def survey(path: str, *, settings: ReadingSettings) -> FileContent:
@@ -156,16 +143,14 @@ def _with_damage_noted(studies: tuple[StudyFiles, ...], found: _Found) -> tuple[
     """Studies whose series say so when unreadable DICOM files lie beside them: an end slice may be among those."""
     if not found.damaged:
         return studies
-    return tuple(replace(study, series=tuple(_noted(series, found) for series in study.series)) for study in studies)
 
+    def noted(series: SeriesFiles) -> SeriesFiles:
+        folders = {found.folder_of[id(image.source)] for image in series.instances}
+        count = sum(found.damaged[folder] for folder in folders)
+        note = f"{count} damaged DICOM files lie beside this series; it may be incomplete."
+        return replace(series, notes=(*series.notes, note)) if count else series
 
-def _noted(series: SeriesFiles, found: _Found) -> SeriesFiles:
-    folders = {found.folder_of[id(image.source)] for image in series.instances}
-    count = sum(found.damaged[folder] for folder in folders)
-    if not count:
-        return series
-    note = f"{count} damaged DICOM files lie beside this series; it may be incomplete."
-    return replace(series, notes=(*series.notes, note))
+    return tuple(replace(study, series=tuple(map(noted, study.series))) for study in studies)
 
 
 def _regular_files(path: Path, found: _Found) -> Iterator[tuple[str, str]]:
@@ -219,18 +204,16 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
             if status.st_size > found.settings.max_file_bytes:
                 raise problem("file.too_large")
             head = file.read(HEAD_BYTES)
-        if head[:4] in (_ZIP_MAGIC, _EMPTY_ZIP_MAGIC):
+        if head[:4] in _ZIP_MAGICS:
             _look_into_zip(found, opened, path, root)
         else:
             _take(found, FileSource(path, status), head, os.path.dirname(path))  # noqa: PTH120 - a string
-    except InputError as error:
-        found.set_aside(os.path.relpath(path, root), error)
-    except OSError:
-        found.set_aside(os.path.relpath(path, root), problem("file.unreadable"))
+    except (InputError, OSError) as error:
+        known = error if isinstance(error, InputError) else problem("file.unreadable")
+        found.set_aside(os.path.relpath(path, root), known)
 
 
 def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
-    """Read the header and file the image under its series."""
     if not head:
         raise problem("file.empty")
     if len(head) < _SHORTEST_DICOM:
@@ -241,7 +224,7 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
         planes = planes_of(image, item) if has_pixels and storage_class in tags.CT_CLASSES else ()
         if not planes and not (image.study_uid and image.series_uid and not image.lacks_identity):
             raise problem("file.no_uid")  # only the geometry of CT slices shows that they belong together
-        films = (film_of(image),) if has_pixels and storage_class in film_tags.FILM_CLASSES else ()
+        films = (film_of(image),) if has_pixels and storage_class in tags.FILM_CLASSES else ()
     except InputError as error:
         if error.code not in _NOT_DAMAGE:
             found.damaged[folder] += 1
@@ -256,8 +239,7 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
 
 
 def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
-    descriptor, _status = open_regular(path)
-    file = opened.enter_context(io.BufferedReader(UnsharedFile(descriptor)))
+    file = opened.enter_context(open_unshared(path))
     try:
         archive = opened.enter_context(zipfile.ZipFile(file))
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -267,13 +249,12 @@ def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root:
     is_suspicious = unpacked > _SUSPICIOUS_UNPACKED and unpacked > _SUSPICIOUS_RATIO * max(packed, 1)
     if unpacked > _LARGEST_UNPACKED or is_suspicious:
         raise problem("zip.bomb")
-    label = os.path.relpath(path, root)
     for number, member in enumerate(members, start=1):
         found.count_file()
         try:
             _look_at_member(found, archive, member, path)
         except InputError as error:
-            found.set_aside(f"{label}, member {number}", error)
+            found.set_aside(f"{os.path.relpath(path, root)}, member {number}", error)
 
 
 def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str) -> None:
@@ -284,7 +265,7 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
     if member.file_size > found.settings.max_file_bytes:
         raise problem("file.too_large")
     source = ZipMemberSource(archive, member, folder)
-    head = source.read(0, min(member.file_size, HEAD_BYTES))
-    if head[:4] == _ZIP_MAGIC:
+    head = source.head(HEAD_BYTES)
+    if head[:4] == _ZIP_MAGICS[0]:
         raise problem("zip.nested")
     _take(found, source, head, os.path.join(folder, os.path.dirname(member.filename)))  # noqa: PTH118, PTH120 - a key

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from calcreport.dicom.ct.stacks import MIN_SLICES, split
-from calcreport.dicom.film.duplicates import copied
 from calcreport.dicom.header import tags
-from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import NO_UID, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.header.image_header import NO_UID, FilmHeader, ImageHeader, PatientHeader, Plane
+from calcreport.dicom.rank import copied
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.model.report import Patient, Study
 
+# Note on a study whose UIDs are missing.
 _NAMELESS: Final = (
     "Identity missing: the images lack a Study, Series or SOP Instance UID of their own; images of one folder were "
     "taken for one study, and no DICOM objects were written."
-)  # note on a study whose UIDs are missing
+)
 
 
 def group_studies(
@@ -34,21 +34,16 @@ def group_studies(
         grouped[film.image.study_uid, film.image.series_uid].films.append(film)
     for image in others:
         grouped[image.study_uid, image.series_uid].others.append(image)
-    studies_of: dict[str, set[str]] = defaultdict(set)
-    for study_uid, series_uid in grouped:
-        studies_of[series_uid].add(study_uid)
+    studies = Counter(series_uid for _, series_uid in grouped)
     series_of: dict[str, list[SeriesFiles]] = defaultdict(list)
     for (study_uid, series_uid), members in grouped.items():
-        is_shared = len(studies_of[series_uid]) > 1
-        series_of[study_uid] += _series(members, problem="series.mixed_studies" if is_shared else None)
-    studies = [_study(uid, _without_split(series)) for uid, series in series_of.items()]
-    return tuple(sorted(studies, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
+        series_of[study_uid] += _series(members, problem="series.mixed_studies" if studies[series_uid] > 1 else None)
+    found = (_study(uid, _without_split(series)) for uid, series in series_of.items())
+    return tuple(sorted(found, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
 
 
 @dataclass(slots=True)
 class _Members:
-    """What one series holds."""
-
     planes: list[Plane] = field(default_factory=list)
     films: list[FilmHeader] = field(default_factory=list)
     others: list[ImageHeader] = field(default_factory=list)
@@ -70,42 +65,34 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
         slices, gaps = filled(slices)
         if images:
             notes = (f"{len(images)} objects of this series are no CT slices and were left out.", *notes)
-        whole = replace(_files(first, slices, problem=doubt), notes=(*notes, *gaps))
-        found += split(whole)
+        whole = _files(first, (plane.image for plane in slices))
+        found += split(replace(whole, problem=doubt, planes=tuple(slices), notes=(*notes, *gaps)))
     if members.films:
-        films = _film_series(members.films, problem="series.mixed_patients" if mixed else problem)
-        found.append(replace(films, notes=(*films.notes, *notes)))
-    kinds: dict[str, list[ImageHeader]] = defaultdict(list)
-    for image in images:
-        kinds[image.series.sop_class_uid].append(image)
-    for alike in kinds.values():
-        found.append(replace(_files(alike[0], [], problem=problem), instances=tuple(alike)))
+        found.append(_film_series(members.films, "series.mixed_patients" if mixed else problem, notes))
+    for kind in dict.fromkeys(image.series.sop_class_uid for image in images):
+        alike = tuple(image for image in images if image.series.sop_class_uid == kind)
+        found.append(replace(_files(alike[0], alike), problem=problem))
     return found
 
 
-def _film_series(films: list[FilmHeader], *, problem: str | None) -> SeriesFiles:
-    """Radiographs of one series, each once."""
+def _film_series(films: Sequence[FilmHeader], problem: str | None, notes: tuple[str, ...]) -> SeriesFiles:
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
     copies = copied(films)
-    kept = films if copies is None else [film for film in films if id(film) not in copies]
-    notes = (f"{len(copies)} identical copies of images were dropped.",) if copies else ()
-    return replace(
-        _files(first, [], problem=problem or ("geometry.conflicting_instances" if copies is None else None)),
-        films=tuple(kept),
-        instances=tuple(film.image for film in kept),
-        notes=notes,
-    )
+    if copies is None:
+        problem = problem or "geometry.conflicting_instances"
+    elif copies:
+        films = [film for film in films if id(film) not in copies]
+        notes = (f"{len(copies)} identical copies of images were dropped.", *notes)
+    return replace(_files(first, (one.image for one in films)), problem=problem, films=tuple(films), notes=notes)
 
 
-def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> SeriesFiles:
+def _files(first: ImageHeader, images: Iterable[ImageHeader]) -> SeriesFiles:
     return SeriesFiles(
         uid=first.series_uid,
         modality=first.series.modality,
         number=first.series.number,
         description=first.series.description,
-        planes=tuple(slices),
-        instances=tuple({id(plane.image): plane.image for plane in slices}.values()),
-        problem=problem,
+        instances=tuple({id(image): image for image in images}.values()),
     )
 
 
@@ -113,8 +100,8 @@ def _without_split(series: list[SeriesFiles]) -> list[SeriesFiles]:
     """Series, those of one image each that make one scan as one: a scan that was split is named once."""
     alike: dict[Hashable, list[SeriesFiles]] = defaultdict(list)
     for one in series:
-        if len(one.planes) == 1 and one.planes[0].frame is None and "LOCALIZER" not in one.planes[0].image_type:
-            plane = one.planes[0]
+        plane = one.planes[0] if len(one.planes) == 1 else None
+        if plane is not None and plane.frame is None and "LOCALIZER" not in plane.image_type:
             alike[plane.image.pixels.rows, plane.image.pixels.columns, plane.spacing_mm, plane.orientation].append(one)
     for parts in alike.values():
         if len(parts) >= MIN_SLICES:
@@ -146,11 +133,7 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
         modality=first.series.modality or "OT",
         description=patient.study_description,
         patient=Patient(
-            name=patient.name,
-            id=patient.patient_id,
-            birth_date=patient.birth_date,
-            sex=patient.sex,
-            age_years=patient.age_years,
+            id=patient.patient_id, **{key: getattr(patient, key) for key in ("name", "birth_date", "sex", "age_years")}
         ),
         accession_number=patient.accession_number,
         body_part=first.series.body_part,
@@ -161,8 +144,8 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
     return StudyFiles(study=study, series=tuple(series), notes=notes, patient_id_issuer=patient.patient_id_issuer)
 
 
+# Where more than this part of the images leaves an attribute out, the rest may be of another kind.
 _MOST_MISSING: Final = 0.5
-"""Where more than this part of the images leaves an attribute out, the rest may be of another kind."""
 
 
 def filled(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
@@ -186,9 +169,8 @@ def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:
 
 def has_mixed_bits(images: Sequence[ImageHeader]) -> bool:
     """Whether a place of the bits that was worked out differs from that of other images of the series."""
-    pixels = [image.pixels for image in images]
-    is_derived = any(part.derived for part in pixels)
-    return is_derived and len({(part.bits_stored, part.high_bit) for part in pixels}) > 1
+    places = {(image.pixels.bits_stored, image.pixels.high_bit) for image in images}
+    return len(places) > 1 and any(image.pixels.derived for image in images)
 
 
 def are_one_person(patients: Sequence[PatientHeader]) -> bool:
@@ -210,11 +192,8 @@ def _identity(patient: PatientHeader) -> tuple[str, ...]:
     """Id, day of birth and each group of the name; carets, blanks and case of a name do not matter."""
     groups = [*(patient.name or "").split("=", 2), "", ""][:3]
     names = (unicodedata.normalize("NFKC", group).casefold() for group in groups)
-    return (
-        patient.patient_id or "",
-        patient.birth_date or "",
-        *("".join(c for c in name if c.isalnum()) for name in names),
-    )
+    plain = ("".join(c for c in name if c.isalnum()) for name in names)
+    return patient.patient_id or "", patient.birth_date or "", *plain
 
 
 def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> list[Plane]:
@@ -229,20 +208,17 @@ def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> lis
         if not image.study_uid:
             studies[folder, image.patient.study_date].append(key)
         if not image.series_uid:
-            series[folder, image.study_uid, _kind(image)].append(key)
+            # Where these do not tell series of one folder apart, their geometry does when stacks are cut.
+            kind = image.patient.study_date, image.series.number, image.series.description
+            series[folder, image.study_uid, kind].append(key)
     for members in studies.values():
-        uid = _name("study", (named[key] for key in members))
+        uid = _digest("study", *sorted(named[key].instance_uid for key in members))
         named |= {key: replace(named[key], study_uid=uid) for key in members}
     for members in series.values():
         for part in _by_frame_of_reference(members, named):
-            uid = _name("series", (named[key] for key in part))
+            uid = _digest("series", *sorted(named[key].instance_uid for key in part))
             named |= {key: replace(named[key], series_uid=uid) for key in part}
     return [p if named[id(p.image)] is p.image else replace(p, image=named[id(p.image)]) for p in planes]
-
-
-def _kind(image: ImageHeader) -> Hashable:
-    """Give what tells series of one folder apart; where it does not, their geometry does when stacks are cut."""
-    return image.patient.study_date, image.series.number, image.series.description
 
 
 def _by_frame_of_reference(members: list[int], named: Mapping[int, ImageHeader]) -> Iterable[list[int]]:
@@ -267,10 +243,6 @@ def _with_own_instance(planes: Sequence[Plane]) -> dict[int, ImageHeader]:
         and len({plane.position_mm for plane in members}) == len(members)
         for plane in members
     }
-
-
-def _name(kind: str, images: Iterable[ImageHeader]) -> str:
-    return _digest(kind, *sorted(image.instance_uid for image in images))
 
 
 def _digest(*parts: str) -> str:

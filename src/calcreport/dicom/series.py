@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
-from calcreport.dicom.header import film_tags, tags
-from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import ImageHeader, Plane, SeriesHeader
+from calcreport.dicom.header import tags
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, Plane, SeriesHeader
 from calcreport.model.report import SeriesEntry, Study
 
 
@@ -17,37 +16,29 @@ from calcreport.model.report import SeriesEntry, Study
 class SetAside:
     """Files that belong to no study, one row a reason."""
 
-    name: str = field(repr=False)
-    """First of them, relative to the path that was given; cleaned for display."""
-    code: str
-    """Key of `calcreport.dicom.codes.CODES`."""
+    name: str = field(repr=False)  # first of them, relative to the path that was given; cleaned for display
+    code: str  # key of `calcreport.dicom.codes.CODES`
     message: str
-    count: int
-    """How many files share the reason."""
+    count: int  # how many files share the reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesFiles:
     """One series, or one stack of it when one Series Instance UID holds several."""
 
-    uid: str
-    """Series Instance UID."""
+    uid: str  # Series Instance UID
     modality: str
     number: int | None
-    description: str | None = field(repr=False)
-    """Series Description, cleaned for display."""
-    planes: tuple[Plane, ...] = field(repr=False)
-    """Slices in file order; empty for objects that are no CT image."""
+    description: str | None = field(repr=False)  # Series Description, cleaned for display
+    planes: tuple[Plane, ...] = field(
+        default=(), repr=False
+    )  # slices in file order; empty for objects that are no CT image
     instances: tuple[ImageHeader, ...] = field(repr=False)
     films: tuple[FilmHeader, ...] = field(default=(), repr=False)
     """Radiographs in file order; empty for objects that are no radiograph."""
-    stack: str = ""
-    """What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series is one
-    stack."""
-    notes: tuple[str, ...] = ()
-    """What was done to get here (identical copies dropped …)."""
-    problem: str | None = None
-    """Code of what forbids measuring, found while sorting."""
+    stack: str = ""  # what sets it apart from others of its series, as ``"kernel B70f"``; empty when there are none
+    notes: tuple[str, ...] = ()  # what was done to get here (identical copies dropped …)
+    problem: str | None = None  # Code of what forbids measuring, found while sorting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +72,7 @@ class FilmRanking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Discovery:
+class Discovery(contextlib.AbstractContextManager["Discovery"]):
     """Everything found under the paths; keeps zip archives open until closed."""
 
     studies: tuple[StudyFiles, ...]
@@ -91,10 +82,6 @@ class Discovery:
     def close(self) -> None:
         """Close zip archives; images in them cannot be read any more."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        """Use as a context manager."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close."""
@@ -130,7 +117,7 @@ def refusal_code(series: SeriesFiles) -> str | None:
     """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
     header = series.instances[0].series
     if series.films:
-        return film_tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
+        return tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
     if not series.planes:
         return _other_code(header)
     image_type = series.planes[0].image_type
@@ -149,7 +136,7 @@ def refusal_code(series: SeriesFiles) -> str | None:
 
 def _other_code(header: SeriesHeader) -> str:
     uid = header.sop_class_uid
-    if uid in tags.CT_CLASSES | film_tags.FILM_CLASSES:
+    if uid in tags.CT_CLASSES | tags.FILM_CLASSES:
         return "series.no_image"
     while uid:
         if uid in tags.OTHER_CLASSES:
@@ -158,4 +145,4 @@ def _other_code(header: SeriesHeader) -> str:
             return "series.dose_report" if is_dose else code
         uid = uid.rpartition(".")[0]
     by_modality = {"PT": "series.pet", "MR": "series.mr", "XA": "series.fluoroscopy", "RF": "series.fluoroscopy"}
-    return {**by_modality, **film_tags.OUT_OF_SCOPE}.get(header.modality, "series.other")
+    return {**by_modality, **tags.OUT_OF_SCOPE}.get(header.modality, "series.other")

@@ -10,20 +10,15 @@ import os
 import stat
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from calcreport.dicom.codes import problem
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_FLAGS: Final = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)  # a link or a device is not opened, a pipe does not wait
+_FLAGS: Final = os.O_RDONLY | sum(getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "CLOEXEC", "BINARY"))
+"""A link or a device is not opened, a pipe does not wait."""
 # What zipfile raises for damaged or unsupported archives.
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
 
@@ -33,28 +28,24 @@ class ByteSource(Protocol):
 
     __slots__ = ()
 
-    size: int
-    """Bytes in the file."""
-    place: str
-    """Folder or archive the file lies in, absolute; for finding it again, never for display."""
+    size: int  # bytes in the file
+    place: str  # folder or archive the file lies in, absolute; for finding it again, never for display
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`.
-
-        Raises `NotDicomError` ``file.truncated``, ``file.changed``, ``file.unreadable`` or ``zip.damaged``.
-        """
+        """Exactly `length` bytes; raises ``file.truncated``, ``file.changed``, ``file.unreadable``, ``zip.damaged``."""
         ...
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` (bytes, writable) from `offset`; errors as for `read`."""
         buffer[:] = self.read(offset, len(buffer))
 
+    def head(self, length: int) -> bytes:
+        """Up to `length` first bytes, fewer only at the end; errors as for `read`."""
+        return self.read(0, min(self.size, length))
+
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
-    """Open a regular file for reading without following a link or waiting on a FIFO.
-
-    Raises `NotDicomError` ``file.unreadable`` or ``file.special``.
-    """
+    """Open a regular file, following no link and waiting on no FIFO; ``file.unreadable``, ``file.special``."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
@@ -66,7 +57,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-class FileSource:
+class FileSource(ByteSource):
     """A regular file, opened anew for every read so that no descriptor stays open.
 
     A file that differs from the `status` that `open_regular` saw is refused.
@@ -81,8 +72,7 @@ class FileSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
-        buffer = bytearray(length)
-        self.read_into(offset, memoryview(buffer))
+        self.read_into(offset, memoryview(buffer := bytearray(length)))
         return bytes(buffer)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -94,49 +84,38 @@ class FileSource:
             if (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != self._identity:
                 raise problem("file.changed")
             try:
-                _fill(file, offset, buffer)
+                file.seek(offset)
+                while buffer:
+                    count = file.readinto(buffer)
+                    if not count:
+                        raise problem("file.changed")
+                    buffer = buffer[count:]
             except OSError as error:
                 raise problem("file.unreadable") from error
 
 
-def _fill(file: IO[bytes], offset: int, buffer: memoryview) -> None:
-    file.seek(offset)
-    done = 0
-    while done < len(buffer):
-        count = file.readinto(buffer[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise problem("file.changed")
-        done += count
+def open_unshared(path: str) -> io.BufferedReader:
+    """Open a regular file whose position belongs to this process alone; errors as for `open_regular`."""
+    return io.BufferedReader(_UnsharedFile(open_regular(path)[0]))
 
 
-class UnsharedFile(io.RawIOBase):
-    """An open file whose position belongs to this process alone.
-
-    Worker processes that inherit a plain descriptor share its position, and would read each other's bytes.
-    """
+class _UnsharedFile(io.RawIOBase):
+    """Worker processes that inherit a plain descriptor share its position, and would read each other's bytes."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
-        self._position = 0
+        self._descriptor, self._position, self._size = descriptor, 0, os.fstat(descriptor).st_size
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
         return True
 
-    def seekable(self) -> bool:
-        """Whether it has a position: yes."""
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to `offset` from the start, the present position or the end."""
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
+        self._position = max(0, offset + (0, self._position, self._size)[whence])
         return self._position
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill `buffer` as far as the file goes."""
         view = memoryview(buffer).cast("B")
         data = os.pread(self._descriptor, len(view), self._position)
         view[: len(data)] = data
@@ -144,7 +123,6 @@ class UnsharedFile(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close the descriptor."""
         if not self.closed:
             os.close(self._descriptor)
         super().close()

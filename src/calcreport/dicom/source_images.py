@@ -28,13 +28,12 @@ _TYPE_2: Final = (  # attributes that stand in every object, empty where unknown
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
 )  # fmt: skip
-PATIENT_AND_STUDY: Final = (
+PATIENT_AND_STUDY: Final = (  # what every new object repeats of its source
     *_TYPE_2,
     "IssuerOfPatientID", "OtherPatientIDs", "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight",
     "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "StudyDescription",
     "StudyInstanceUID",
 )  # fmt: skip
-"""What every new object repeats of its source."""
 _COPIED: Final = (  # attributes of source images that are kept
     *PATIENT_AND_STUDY,
     "SeriesInstanceUID", "SeriesNumber", "Modality", "Laterality", "ImageLaterality", "BodyPartExamined",
@@ -44,14 +43,10 @@ _COPIED: Final = (  # attributes of source images that are kept
     "LossyImageCompression", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
 )  # fmt: skip
-_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
-"""Types whose characters Specific Character Set declares."""
+_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))  # whose characters Specific Character Set declares
+# Kept even where it breaks a rule, or holds several values where one may stand: an identity that was cut, or mended, is
+# another identity, and an archive has to read our objects as it read the images.
 _KEPT: Final = _TEXT | {"UI"}
-"""Kept even where it breaks a rule: an identity that was cut, or mended, is another identity.
-
-That holds for several values where one may stand too: an archive has to read our objects as it read the images.
-"""
-_UTF_8: Final = "ISO_IR 192"  # defined term
 
 
 class SourceImages:
@@ -100,8 +95,10 @@ def _clean(raw: Dataset) -> Dataset:
     clean = Dataset()
     clean.file_meta = FileMetaDataset()
     clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    clean.SpecificCharacterSet = _UTF_8
-    charset = _charset(raw)
+    clean.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
+    # As it stands in the file, as far as it is ASCII: others are no defined terms.
+    declared = raw.get("SpecificCharacterSet") or ""
+    charset = "\\".join([declared] if isinstance(declared, str) else declared).encode("ascii", "replace")
     with warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         for keyword in _COPIED:
@@ -111,12 +108,6 @@ def _clean(raw: Dataset) -> Dataset:
             elif keyword in _TYPE_2:
                 setattr(clean, keyword, "")
     return clean
-
-
-def _charset(raw: Dataset) -> bytes:
-    """Specific Character Set as it stands in the file, as far as it is ASCII: others are no defined terms."""
-    declared = raw.get("SpecificCharacterSet") or ""
-    return "\\".join([declared] if isinstance(declared, str) else declared).encode("ascii", "replace")
 
 
 def _decoded(raw: Dataset, keyword: str, charset: bytes) -> DataElement:

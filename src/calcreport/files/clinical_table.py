@@ -18,47 +18,32 @@ from calcreport.model.typed_mistakes import Mistake, field_paths, name_unknown_k
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
 
-MAX_TABLE_BYTES: Final = 32_000_000
-"""Ten thousand patients with every field filled in."""
-
+MAX_TABLE_BYTES: Final = 32_000_000  # Ten thousand patients with every field filled in
+# Names, or ends of names, of files with clinical data that come with the images of a study.
 STUDY_FILES: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
-"""Names, or ends of names, of files with clinical data that come with the images of a study."""
-
-_DELIMITERS: Final = ",;\t"
-"""Of CSV as programs, European spreadsheets and Excel's "Unicode text" write it."""
-
+_DELIMITERS: Final = ",;\t"  # of CSV as programs, European spreadsheets and Excel's "Unicode text" write it
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")  # a number with a decimal comma
-_DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")
-"""Only three digits behind a point may stand for a thousand."""
-
+_DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")  # only three digits may stand for a thousand
 _SPREADSHEET_ERRORS: Final = ("#N/A", "#NV", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
 """Cells with a failed formula."""
-
-_TRUTHS: Final = {"TRUE": True, "FALSE": False}
-"""What a spreadsheet makes of a yes/no it takes for a logical value."""
-
-_LISTS: Final = frozenset({"symptoms.functional_limitation"})
-"""Columns whose cells may hold several words, with ``|`` between them."""
-
-_HEADER_BYTES: Final = 65_536
-"""The names of all columns take a tenth of it."""
-
+_TRUTHS: Final = {"TRUE": True, "FALSE": False}  # what a spreadsheet makes of a yes/no it takes for a logical value
+_LISTS: Final = ("symptoms.functional_limitation",)  # columns whose cells may hold words with ``|`` between them
+_HEADER_BYTES: Final = 65_536  # the names of all columns take a tenth of it
+# A birthday may lie between the day the age was asked and the study; a header may hold whole years.
 _AGE_TOLERANCE_YEARS: Final = 1
-"""A birthday may lie between the day the age was asked and the study; a header may hold whole years."""
 _ROUNDING_YEARS: Final = 1e-6  # tolerance for ages converted from days or months
-
+# Message of clinical.other_patient.
 _OTHER: Final = (
     "the clinical data disagree with the image header ({what}); are they of another patient? Give those of this "
     "patient, correct the field, or leave it out"
-)  # message of clinical.other_patient
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedClinical:
     """Clinical data of one patient, and the study or patient they say they are about."""
 
-    keys: Mapping[str, str] = field(repr=False)
-    """Those of `KEYS` that are given."""
+    keys: Mapping[str, str] = field(repr=False)  # those of `KEYS` that are given
     clinical: Clinical = field(repr=False)
 
 
@@ -66,28 +51,23 @@ class KeyedClinical:
 class StudyClinical:
     """Clinical data of one study."""
 
-    clinical: Clinical = field(default=Clinical(), repr=False)
-    """Everything unknown when nothing is."""
-    is_not_in_table: bool = False
-    """Whether there is a table and it has no row of this study."""
-    refusal: ClinicalError | None = None
-    """Why the study must not be reported with what was given."""
+    clinical: Clinical = field(default=Clinical(), repr=False)  # everything unknown when nothing is
+    is_not_in_table: bool = False  # whether there is a table and it has no row of this study
+    refusal: ClinicalError | None = None  # why the study must not be reported with what was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicalData:
     """Content of ``--clinical``."""
 
-    rows: tuple[KeyedClinical, ...] = ()
-    """One, or those of a table."""
-    is_table: bool = False
-    """Whether each row is about the studies with its keys only."""
+    rows: tuple[KeyedClinical, ...] = ()  # One, or those of a table
+    is_table: bool = False  # whether each row is about the studies with its keys only
 
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
         """Assign clinical data to each study that is going to be analysed, in their order.
 
-        Raises `ClinicalError` ``clinical.which_study`` when data of one patient were given and there are several
-        studies, unless the data name their patient and all studies are of this patient.
+        Raises `ClinicalError` ``clinical.which_study`` where data of one patient meet several studies, unless the data
+        name their patient and all studies are of this patient.
         """
         if self.is_table:
             return _by_key(self.rows, studies)
@@ -109,43 +89,32 @@ class ClinicalData:
 
 
 def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
-    """Give each study the row of a table that is about it."""
     index: dict[tuple[str, str], list[KeyedClinical]] = {}
     for row in rows:
         index.setdefault(_main_key(row), []).append(row)
     chosen = [_row_of(study.study, index) for study in studies]
     sharing: dict[int, list[StudyFiles]] = {}
     for study, its in zip(studies, chosen, strict=True):
-        if isinstance(its, KeyedClinical):
-            sharing.setdefault(id(its), []).append(study)
-    mixed = {number for number, shared in sharing.items() if len(shared) > 1 and not _is_one_patient(shared)}
+        sharing.setdefault(id(its), []).append(study)
+    is_mixed = {key: len(shared) > 1 and not _is_one_patient(shared) for key, shared in sharing.items()}
+    msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
+    mixed = StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
     return tuple(
-        _checked(study.study, its, is_of_several=id(its) in mixed) for study, its in zip(studies, chosen, strict=True)
+        its if isinstance(its, StudyClinical) else mixed if is_mixed[id(its)] else _of_patient(study.study, its)
+        for study, its in zip(studies, chosen, strict=True)
     )
 
 
-def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | ClinicalError | None:
+def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | StudyClinical:
     """Find the row of a study; an error when several fit, or when its keys are of two patients."""
     found = [row for name in KEYS for row in index.get((name, _key_of(study, name) or ""), ())]
     agreeing = [row for row in found if not _contradicted_keys(row, study)]
     if len(agreeing) > 1:
         msg = "several rows of the clinical table are about this study; leave one, or give each a more specific key"
-        return ClinicalError(msg, code="clinical.which_study")
-    if found and not agreeing:
-        return _other_patient(_contradicted_keys(found[0], study))
-    return agreeing[0] if agreeing else None
-
-
-def _checked(study: Study, row: KeyedClinical | ClinicalError | None, *, is_of_several: bool) -> StudyClinical:
-    """Check the row that was found for a study."""
-    if row is None:
-        return StudyClinical(is_not_in_table=True)
-    if isinstance(row, ClinicalError):
-        return StudyClinical(refusal=row)
-    if is_of_several:
-        msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
         return StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
-    return _of_patient(study, row)
+    if found and not agreeing:
+        return StudyClinical(refusal=_other_patient(_contradicted_keys(found[0], study)))
+    return agreeing[0] if agreeing else StudyClinical(is_not_in_table=True)
 
 
 def _of_patient(study: Study, row: KeyedClinical) -> StudyClinical:
@@ -177,7 +146,6 @@ def _key_of(study: Study, name: str) -> str | None:
 
 
 def _main_key(row: KeyedClinical) -> tuple[str, str]:
-    """Name and value of the most specific key of a row."""
     name = next(name for name in KEYS if name in row.keys)
     return name, row.keys[name]
 
@@ -191,13 +159,9 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     """Whether all studies have the same patient id, and nothing else in their headers distinguishes two people."""
     if any(not study.study.patient.id for study in studies):
         return False
-    people = map(_person, studies)
-    return all(len(set(stated) - {None, ""}) <= 1 for stated in zip(*people, strict=True))
-
-
-def _person(study: StudyFiles) -> tuple[str | None, ...]:
-    patient = study.study.patient
-    return patient.id, patient.birth_date, study.patient_id_issuer, patient.sex if patient.sex in {"F", "M"} else None
+    people = [(study.study.patient, study.patient_id_issuer) for study in studies]
+    stated = [(one.id, one.birth_date, issuer, one.sex if one.sex in {"F", "M"} else None) for one, issuer in people]
+    return all(len(set(values) - {None, ""}) <= 1 for values in zip(*stated, strict=True))
 
 
 def _names(names: Sequence[str]) -> str:
@@ -299,18 +263,16 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def _refuse_columns(columns: Sequence[str]) -> None:
-    """Refuse a table without a key, and columns that are unknown, empty or repeated."""
     known = {*field_paths(ClinicalRow)}
     counts = Counter(columns)
     mistakes: list[Mistake] = []
     for number, name in enumerate(columns, start=1):
-        if not name:
-            mistakes.append(("not_csv", f"column {number}: has no name"))
-        elif counts[name] > 1:
-            mistakes.append(("not_csv", f"column {number}: its name is repeated"))
-        elif any(path.startswith(f"{name}.") for path in known):
-            some = sorted(path for path in known if path.startswith(f"{name}."))[:3]
-            mistakes.append(("unknown_key", f"column {number}: is a section; use {', '.join(some)}, …"))
+        inner = sorted(path for path in known if path.startswith(f"{name}."))
+        if not name or counts[name] > 1:
+            fault = "its name is repeated" if name else "has no name"
+            mistakes.append(("not_csv", f"column {number}: {fault}"))
+        elif inner:
+            mistakes.append(("unknown_key", f"column {number}: is a section; use {', '.join(inner[:3])}, …"))
         elif name not in known:
             mistakes.append(("unknown_key", f"column {name_unknown_key(tuple(name.split('.')), ClinicalRow)}"))
     if mistakes:
@@ -330,7 +292,6 @@ def _mixed_decimals(lines: Sequence[list[str]]) -> list[Mistake]:
 
 
 def _nested(columns: Sequence[str], cells: Sequence[str], place: str, mistakes: list[Mistake]) -> dict[str, Any]:
-    """Give a row the form of a clinical file."""
     row: dict[str, Any] = {}
     for path, cell in zip(columns, map(str.strip, cells), strict=True):
         if cell.upper() in _SPREADSHEET_ERRORS:

@@ -15,10 +15,9 @@ from calcreport.model.typed_review import Review, parse_review
 
 
 def findings_from_text(text: str) -> Findings:
-    """Read a findings file, YAML or JSON (which is YAML), and check it.
+    """Read a findings file, YAML or JSON, and check it.
 
-    Raises `ClinicalError` ``findings.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
-    references; ``findings.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_findings`.
+    Raises `ClinicalError` as `values_from_text` and `parse_findings`; ``findings.not_mapping`` without ``lesions``.
     """
     return checked_findings(values_from_text(text, area="findings"))
 
@@ -34,10 +33,7 @@ def checked_findings(data: Any) -> Findings:  # noqa: ANN401 - plain values of a
 
 
 _EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")  # along the axes of the patient
-
-_ROUNDING_MM: Final = 0.5
-"""Lengths typed to the whole millimetre may contradict each other by this much."""
-
+_ROUNDING_MM: Final = 0.5  # Lengths typed to the whole millimetre may contradict each other by this much
 _FEWEST_PARTS: Final = 2  # extents that say how long a lesion is
 
 
@@ -55,11 +51,10 @@ def parse_findings(data: Mapping[str, Any]) -> Findings:
 
 def _nested(data: Mapping[str, Any]) -> dict[str, Any]:
     """Turn paths such as ``size.max_diameter_mm`` into sections."""
-    nested = dict(data)
-    lesions = nested.get("lesions")
-    if isinstance(lesions, list):
-        nested["lesions"] = [_nest(lesion) if isinstance(lesion, dict) else lesion for lesion in lesions]
-    return nested
+    lesions = data.get("lesions")
+    if not isinstance(lesions, list):
+        return dict(data)
+    return {**data, "lesions": [_nest(lesion) if isinstance(lesion, dict) else lesion for lesion in lesions]}
 
 
 def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
@@ -75,7 +70,6 @@ def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _contradictions(findings: Findings) -> Iterator[str]:
-    """Name what cannot be true together."""
     names = Counter(lesion.id for lesion in findings.lesions if lesion.id is not None)
     for number, lesion in enumerate(findings.lesions, start=1):
         where = f"lesion {number}: "
@@ -113,24 +107,17 @@ def _impossible_dates(prior: FindingPrior, findings: Findings) -> Iterator[str]:
 
 
 def _with_longest(lesion: LesionFinding) -> LesionFinding:
-    size, mass = _longest_of_extents(lesion.size), _longest_of_extents(lesion.mass)
-    return lesion.model_copy(
-        update={"size": lesion.size.model_copy(update=size), "mass": lesion.mass.model_copy(update=mass)}
-    )
-
-
-def _longest_of_extents(part: FindingSize | FindingMass) -> dict[str, float]:
-    """Longest extent where no longest dimension was given; nothing when fewer than two extents were."""
-    extents = [length for name in _EXTENTS if (length := getattr(part, name)) is not None]
-    return {"max_diameter_mm": max(extents)} if part.max_diameter_mm is None and len(extents) >= _FEWEST_PARTS else {}
+    """Lesion with the longest extent where no longest dimension was given, but for fewer than two extents."""
+    parts: dict[str, FindingSize | FindingMass] = {"size": lesion.size, "mass": lesion.mass}
+    for name, part in parts.items():
+        extents = [length for key in _EXTENTS if (length := getattr(part, key)) is not None]
+        if part.max_diameter_mm is None and len(extents) >= _FEWEST_PARTS:
+            parts[name] = part.model_copy(update={"max_diameter_mm": max(extents)})
+    return lesion.model_copy(update=parts)
 
 
 def review_from_text(text: str) -> Review:
-    """Read a review file, YAML or JSON (which is YAML), and check it.
-
-    Raises `ClinicalError` ``review.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
-    references; ``review.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_review`.
-    """
+    """Read a review file as `findings_from_text`; raises ``review.not_mapping``, else as `parse_review`."""
     data = values_from_text(text, area="review")
     if isinstance(data, dict):
         review = parse_review(data)

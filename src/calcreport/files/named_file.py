@@ -9,30 +9,24 @@ from typing import Final
 
 from calcreport.errors import UsageError
 
-FilePath = str | os.PathLike[str]
-"""A path as a caller may give it."""
-MAX_TEXT_BYTES: Final = 1_000_000
-"""A clinical or settings file is a page of text."""
-_STANDARD_INPUT: Final = "-"
-"""What a person types for it."""
+FilePath = str | os.PathLike[str]  # a path as a caller may give it
+MAX_TEXT_BYTES: Final = 1_000_000  # a clinical or settings file is a page of text
 
 
 def read_text(path: FilePath, option: str, *, max_bytes: int = MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
     """Read a text file a person named: UTF-8, without a byte order mark.
 
-    `option` names the place in messages; the path stays out of them, it can hold a patient's name. A file of more than
-    `max_bytes` is the wrong one. With `may_be_input` ``-`` means standard input; only one of the files a command reads
-    may come from there. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
+    `option` names the place in messages; the path stays out of them, it can hold a patient's name. With `may_be_input`
+    ``-`` means standard input. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
     """
-    return as_text(
-        read_bytes(path, option, max_bytes=max_bytes, may_be_input=may_be_input), option, max_bytes=max_bytes
-    )
+    content = read_bytes(path, option, max_bytes=max_bytes, may_be_input=may_be_input)
+    return as_text(content, option, max_bytes=max_bytes)
 
 
 def read_bytes(path: FilePath, option: str, *, max_bytes: int, may_be_input: bool = False) -> bytes:
     """Read a file a person named, and one byte more than it may have."""
     try:
-        if may_be_input and path == _STANDARD_INPUT:
+        if may_be_input and path == "-":
             return sys.stdin.buffer.read(max_bytes + 1)
         with existing_file(path, option).open("rb") as stream:
             return stream.read(max_bytes + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -21,9 +22,7 @@ from calcreport.resources import rule_texts
 from calcreport.rules import load_rules
 from calcreport.rules.prior_match import EarlierReport
 
-MAX_REPORT_BYTES: Final = 50_000_000
-"""A report of a thousand lesions is 10 MB."""
-
+MAX_REPORT_BYTES: Final = 50_000_000  # a report of a thousand lesions is 10 MB
 _MOST_NAMED: Final = 5  # mistakes listed in one message
 
 
@@ -95,14 +94,9 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def findings_of_report(report: Report) -> Findings:
-    """Findings a report was made from, lesions under the names of the report.
-
-    Raises `UsageError` ``report.no_findings`` when the report does not hold them, or holds something else.
-    """
-    try:
+    """Findings a report was made from; `UsageError` ``report.no_findings`` when it does not hold them."""
+    with contextlib.suppress(ValidationError):
         return Findings.model_validate(report.findings)
-    except ValidationError:
-        pass
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = "the report does not hold the findings it was made from, or they were damaged; make it again"
     raise UsageError(msg, code="report.no_findings")
@@ -135,10 +129,10 @@ def _iso(text: str | None, kind: type[date]) -> date | None:
 # Names of lesions and UIDs; longest of UIDs and versions; parts of a lesion whose numbers are checked.
 _LESION_ID: Final = re.compile(r"L[1-9][0-9]{0,4}")
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
-_LONGEST_UID: Final = 64
-_LONGEST_VERSION: Final = 64
+_LONGEST: Final = 64
 _CHECKED: Final = ("size", "foci", "mass", "density", "depth")
 
+# Names of fields, and the least and largest value any of them can have.
 _RANGES: Final = (
     (re.compile(r".*(?<!lps)_mm"), 0.0, 2500.0),
     (re.compile(r".*_mm3"), 0.0, 1e9),
@@ -146,21 +140,20 @@ _RANGES: Final = (
     (re.compile(r".*_px"), 0.0, 1e6),
     (re.compile(r"count"), 0.0, 1e7),
 )
-"""Names of fields, and the least and largest value any of them can have."""
 
 
 def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Find values that cannot be, and yield the path of each; `data` is the checked report as plain values."""
     if report.created is not None and _iso(report.created, datetime) is None:
         yield ("created",)
-    if any(len(text) > _LONGEST_VERSION for text in (report.software.name, report.software.version)):
+    if any(len(text) > _LONGEST for text in (report.software.name, report.software.version)):
         yield ("software", "version")
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     for name in ("id", "tracking_uid"):
         stated = [value for lesion in lesions if (value := getattr(lesion, name)) is not None]
         pattern = _LESION_ID if name == "id" else _UID
         is_twice = max(Counter(stated).values(), default=0) > 1
-        if is_twice or any(not pattern.fullmatch(value) or len(value) > _LONGEST_UID for value in stated):
+        if is_twice or any(not pattern.fullmatch(value) or len(value) > _LONGEST for value in stated):
             yield ("lesions", name)
     for number, lesion in enumerate(data["lesions"]):
         for part in _CHECKED:

@@ -112,12 +112,8 @@ def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str
             near = get_close_matches(key, model.model_fields, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(model.model_fields)}"
             yield name, f"unknown key {name!r}; {hint}"
-        elif (
-            isinstance(value, Mapping)
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            yield from _unknown_keys(value, field.annotation, f"{name}.")
+        elif isinstance(value, Mapping) and isinstance(kind := field.annotation, type) and issubclass(kind, BaseModel):
+            yield from _unknown_keys(value, kind, f"{name}.")
 
 
 def _not_finite(values: Mapping[str, Any], prefix: str) -> Iterator[str]:

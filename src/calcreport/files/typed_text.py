@@ -6,6 +6,7 @@ The parser only takes the text apart. Numbers and dates stay the text they are, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Final, Literal, NoReturn
@@ -15,29 +16,18 @@ import yaml
 from calcreport.errors import ClinicalError
 from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse, spell_path
 
-MAX_CHARACTERS: Final = 200_000
-"""A file typed by hand is a page; a larger one is the wrong file."""
-
-_DEEPEST: Final = 20
-"""No typed file has more than six levels; nesting without end is an attack."""
-
-_MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
-"""``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""
-
+MAX_CHARACTERS: Final = 200_000  # a file typed by hand is a page; a larger one is the wrong file
+_DEEPEST: Final = 20  # no typed file has more than six levels; nesting without end is an attack
+_MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)  # of ``labs:{...}``
 _INNER_BLANKS: Final = re.compile(r"(?<=\S)[ \t\xa0]+")
 """Blanks behind a word: a tab or a no-break space among them is copied from a table or a web page."""
-
-_JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")
-"""Signs that JSON text may hold and YAML text may not, or takes for ends of lines."""
-
+_JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")  # JSON may hold these, YAML not
 _WORDS: Final = {"yes": True, "true": True, "no": False, "false": False, "": None, "~": None, "null": None}
 """Answers in any case; quoted they are text."""
-
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+")  # digits of a number, with its sign
 _COLON_AHEAD: Final = re.compile(r"\s*:")  # a colon, after blanks at most
-_ANSWERED: Final = re.compile(
-    r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE
-)  # an entry with an answer and no colon
+# An entry with an answer and no colon.
+_ANSWERED: Final = re.compile(r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE)
 # Messages: what is wrong and what to write instead.
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
 _GENERAL: Final = "not YAML or JSON"
@@ -45,6 +35,7 @@ _COLON: Final = "two colons on one line, or a colon and space are missing above;
 _CUT: Final = "a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
 _BLOCK: Final = "text that begins with > or | must stand in quotes (a number cannot have such a sign)"
 
+# What the parser says of a mistake, and what the person who typed can do about it.
 _PLAIN_WORDS: Final = (
     (r"'\\t'", "a tab stands before the text; indent with spaces"),
     (r"end of stream", "a quotation mark is opened here and never closed"),
@@ -60,7 +51,6 @@ _PLAIN_WORDS: Final = (
     (r"cannot start", "text that begins with such a sign must stand in quotes"),
     (r"not allowed", "a sign that is no text; save the file as plain UTF-8 text"),
 )
-"""What the parser says of a mistake, and what the person who typed can do about it."""
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -116,13 +106,12 @@ class _Reader:
             self._value(event, where)
             key, line, value = _paired(event.value), _line(event), next(self._events)
             if is_flow and key[:1].isdigit() and before is not None and _NUMBER.fullmatch(before.value):
-                place = spell_path((*where, next(reversed(found))))
-                self.mistakes.append(("value", f"{place}: {_CUT}"))
+                self.mistakes.append(("value", f"{spell_path((*where, next(reversed(found))))}: {_CUT}"))
             elif self._is_bare(event, value):
                 self.mistakes.append(_bare(key, where, after=next(reversed(found), None)))
             elif key in found:
-                place = spell_path((*where, key))
-                self.mistakes.append(("not_yaml", f"{place}: repeated key, also on line {line}; keep one of them"))
+                fault = f"repeated key, also on line {line}; keep one of them"
+                self.mistakes.append(("not_yaml", f"{spell_path((*where, key))}: {fault}"))
             found.lines.setdefault(key, line)
             found[key] = self._value(value, (*where, key))
             before = value if isinstance(value, yaml.ScalarEvent) else None
@@ -144,10 +133,11 @@ def _give_up(words: str, event: yaml.Event) -> NoReturn:
 
 def _bare(key: str, where: tuple[str, ...], *, after: str | None) -> Mistake:
     """Name an entry without a colon; it may be any text, such as a name behind a comma, and is not repeated."""
-    answered = _ANSWERED.fullmatch(key)
-    if answered:
-        name, answer = answered.groups()
-        return "unknown_key", f"{spell_path((*where, key))}: unknown key; did you mean '{name}: {answer}'?"
+    if answered := _ANSWERED.fullmatch(key):
+        return (
+            "unknown_key",
+            f"{spell_path((*where, key))}: unknown key; did you mean '{': '.join(answered.groups())}'?",
+        )
     place = spell_path(where if after is None else (*where, after)) or "file"
     entry = "the first entry" if after is None else "the entry after it"
     fault = "has no space after its colon" if ":" in key else "has no colon and no answer"
@@ -161,11 +151,9 @@ def _paired(text: str) -> str:
 
 def _prepared(text: str) -> str:
     """Take out what the parser refuses and nobody sees: tabs of JSON, tabs behind words."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):  # YAML may be written with brackets too
         if text.lstrip()[:1] in {"{", "["} and json.loads(text) is not None:
             return _JSON_ONLY.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text.replace("\t", " "))
-    except (ValueError, RecursionError):
-        pass  # YAML may be written with brackets too
     return _INNER_BLANKS.sub(lambda run: " " * len(run[0]), _MISSING_BLANK.sub(r"\1: ", text))
 
 
@@ -174,8 +162,7 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
     problem = " ".join(str(part) for part in (getattr(error, "context", ""), getattr(error, "problem", error)) if part)
     words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), _GENERAL)
     mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if opened is not None and "opened here" in words:
-        mark = opened
+    mark = opened if opened is not None and "opened here" in words else mark
     if mark is None:
         return _Unreadable(words, text.count("\n", 0, getattr(error, "position", 0)) + 1)
     line, lines = mark.line, text.splitlines()
@@ -193,8 +180,8 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
 def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind
     """Read plain values from YAML 1.2 or JSON (which is YAML); `area` names the file in messages and codes.
 
-    Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, and everything
-    else is text. ``None`` for empty text.
+    Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, also for empty
+    text, and everything else is text.
 
     Raises `ClinicalError` ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
     references; ``….value`` or ``….unknown_key`` for an entry without a colon and a number cut by a decimal comma. What

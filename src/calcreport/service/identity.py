@@ -19,13 +19,13 @@ from typing import Final
 from pydicom import dcmread
 
 from calcreport.dicom.codes import problem
-from calcreport.dicom.header import film_tags, tags
+from calcreport.dicom.header import tags
 from calcreport.dicom.header.elements import UNDEFINED, PixelPlace
 from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.header.parsing import HEAD_BYTES, meta_end, read_header
 from calcreport.dicom.source import FileSource, open_regular
 
-ANALYSED_CLASSES: Final = tags.CT_CLASSES | film_tags.FILM_CLASSES
+ANALYSED_CLASSES: Final = tags.CT_CLASSES | tags.FILM_CLASSES
 """Storage classes that are analysed. We write none of them, so our own results cannot trigger us."""
 _INFLATED_HEADER: Final = 33_554_432
 """Most bytes of a deflated data set that are inflated to find its header."""

@@ -16,26 +16,23 @@ from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 
+Words = NDArray[np.int16] | NDArray[np.uint16]  # stored values, the sign applied
+Mask = NDArray[np.bool_]  # of the same shape
+
 BITS: Final = 16  # allocated for each pixel of CT
 _FEWEST_BITS: Final = 8  # stored; fewer hold no CT
 _SLOPE_RANGE: Final = (1e-4, 1e4)  # plausible rescale slopes
 _INT16: Final = np.iinfo(np.int16)  # limits of the stored HU
-_AIR_LIKE_HU: Final = (LOWEST_HU, -900)
-"""Padding in this range may be air as well: scanners clip air to the value they pad with."""
-_TISSUE_HU: Final = -300.0
-"""No voxel beside imaged air is as dense as this: the blur of every scanner lies between."""
-_HARD_EDGE_VOXELS: Final = 6
-"""So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
-_HARD_EDGE_REACH: Final = 9
-"""Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
+_AIR_LIKE_HU: Final = (LOWEST_HU, -900)  # padding may be air as well: scanners clip air to the value they pad with
+_TISSUE_HU: Final = -300.0  # no voxel beside imaged air is as dense as this: the blur of every scanner lies between
+# So many voxels of tissue against padding are an edge of the field of view, not noise, where they lie in a square of
+# this side, in which padding is then not imaged.
+_HARD_EDGE_VOXELS, _HARD_EDGE_REACH = 6, 9
 _LARGEST_SPECK: Final = 1_000  # voxels of the padding's value that are followed one by one
-_LOOK: Final = 4
-"""Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
-_WIDEST_STEP: Final = 8  # of the rows and columns looked at for plausibility
-_FEWEST_STEPS: Final = 32
-"""Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
-_BLOCK: Final = 3
-"""Side of the squares, in voxels, whose means are looked at: noise of low-dose scans blurs fat and muscle into one."""
+_LOOK: Final = 4  # every fourth row and column shows padding beside tissue: a shorter edge is too short to matter
+# Every eighth row and column is looked at for plausibility, and more in small images: this many at least. Looked at are
+# means of squares of this side, in voxels: noise of low-dose scans blurs fat and muscle into one.
+_WIDEST_STEP, _FEWEST_STEPS, _BLOCK = 8, 32, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +40,11 @@ class Scale:
     """How stored bits of one slice become HU."""
 
     slope: float
-    intercept: float
-    """HU = slope x stored + intercept."""
+    intercept: float  # HU = slope x stored + intercept
     bits_stored: int
-    high_bit: int
-    """Where the value lies within 16 bits."""
-    is_signed: bool
-    """Two's complement."""
-    padding: tuple[int, int] | None
-    """Lowest and highest stored value (sign applied) that marks voxels not imaged."""
+    high_bit: int  # where the value lies within 16 bits
+    is_signed: bool  # Two's complement
+    padding: tuple[int, int] | None  # lowest and highest stored value (sign applied) that marks voxels not imaged
 
     @property
     def ceiling_hu(self) -> float:
@@ -121,7 +114,7 @@ def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bo
     return (-half <= padding[0] and padding[1] < half) if is_signed else padding[1] < 2 * half
 
 
-def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: Words) -> None:
     """Read the stored 16-bit words of frame `number`, from 1, machine byte order, into `out`, contiguous.
 
     `frame` are its fragments where pixels are compressed; `out` has the shape ``(rows, columns)``.
@@ -138,14 +131,11 @@ def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: NDArray[
 
 
 def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
-    """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
-
-    Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
-    """
-    place, syntax = image.pixels.place, image.pixels.transfer_syntax
+    """Refuse pixel data that cannot be what the header says, early: ``pixel.missing``, ``pixel.length``."""
+    place = image.pixels.place
     if place is None:
         raise problem("pixel.missing")
-    if syntax not in tags.NATIVE:
+    if image.pixels.transfer_syntax not in tags.NATIVE:
         return
     expected = rows * columns * (image.pixels.frames or 0) * ((image.pixels.bits_allocated or BITS) // 8)
     surplus = place.length - expected
@@ -171,11 +161,14 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     `plausibility`, HU before clipping, shape ``(n,)``: means of squares of three by three voxels, all of them imaged,
     at every eighth row and column (closer in small images).
     """
-    declared = _padding_mask(stored, scale, is_raw=True)
-    _keep_stored_bits(stored, scale)
-    if declared is None:
-        declared = _padding_mask(stored, scale, is_raw=False)
-    values = stored if scale.is_signed else stored.view(np.uint16)
+    values, declared = stored if scale.is_signed else stored.view(np.uint16), None
+    if scale.padding and not is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed):
+        declared = _padding_mask(values, *scale.padding)  # too wide for the stored bits: compared with the raw words
+    if scale.bits_stored != BITS:  # what lies outside the stored bits is removed, the sign extended
+        np.left_shift(values, BITS - 1 - scale.high_bit, out=values)
+        np.right_shift(values, BITS - scale.bits_stored, out=values)
+    if scale.padding and declared is None:
+        declared = _padding_mask(values, *scale.padding)
     padding = _corner_mask(values, scale) if declared is None else declared
     outside = None if padding is None else _without_air(padding, values, scale)
     unsampled = outside if declared is None else declared  # declared padding shows nothing about the air
@@ -190,17 +183,12 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     return sample
 
 
-def _block_means(
-    values: NDArray[np.int16] | NDArray[np.uint16], unsampled: NDArray[np.bool_] | None
-) -> NDArray[np.float32]:
+def _block_means(values: Words, unsampled: Mask | None) -> NDArray[np.float32]:
     """Means of squares that lie wholly in the sample, shape ``(n,)``."""
     height, width = (max(size - _BLOCK + 1, 1) for size in values.shape)
     step = min(_WIDEST_STEP, max(1, min(values.shape) // _FEWEST_STEPS))
-    places = [
-        (slice(i, i + height, step), slice(j, j + width, step))
-        for i in range(min(_BLOCK, values.shape[0]))
-        for j in range(min(_BLOCK, values.shape[1]))
-    ]
+    corners = np.ndindex(min(_BLOCK, values.shape[0]), min(_BLOCK, values.shape[1]))
+    places = [(slice(i, i + height, step), slice(j, j + width, step)) for i, j in corners]
     total = np.zeros(values[places[0]].shape, dtype=np.int32)
     for place in places:
         total += values[place]
@@ -210,39 +198,16 @@ def _block_means(
     return np.asarray(means[~np.logical_or.reduce([unsampled[place] for place in places])])
 
 
-def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:
-    """Remove what lies outside the stored bits, and extend the sign, in place."""
-    if scale.bits_stored == BITS:
-        return
-    up = BITS - 1 - scale.high_bit
-    down = BITS - scale.bits_stored
-    words = stored if scale.is_signed else stored.view(np.uint16)
-    np.left_shift(words, up, out=words)
-    np.right_shift(words, down, out=words)
+def _padding_mask(values: Words, low: int, high: int) -> Mask:
+    return np.asarray(values == low if low == high else (values >= low) & (values <= high))
 
 
-def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> NDArray[np.bool_] | None:
-    """Voxels in the padding range, or ``None``.
-
-    A padding value too wide for the stored bits is compared with the raw words, any other with the cleaned value.
-    """
-    if scale.padding is None:
-        return None
-    low, high = scale.padding
-    if is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed) == is_raw:
-        return None
-    values = stored if scale.is_signed else stored.view(np.uint16)
-    return (values == low) if low == high else (values >= low) & (values <= high)
-
-
-def _without_air(
-    padding: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale
-) -> NDArray[np.bool_]:
+def _without_air(padding: Mask, values: Words, scale: Scale) -> Mask:
     """Voxels not imaged: those with the padding value, less the ones that are air of the same value.
 
-    By the standard padding lies outside the range of the image (PS3.3 C.7.5.1.1.2); scanners still pad with the value
-    to which they clip air. Whether such a voxel was imaged matters only where the body reaches it: skin is blurred
-    against air, while the edge of the field of view cuts tissue off sharply. Only there it counts as not imaged.
+    Scanners pad with the value to which they clip air, against PS3.3 C.7.5.1.1.2. Whether such a voxel was imaged
+    matters only where the body reaches it: skin is blurred against air, while the edge of the field of view cuts tissue
+    off sharply. Only there it counts as not imaged.
     """
     low, high = ((limit - scale.intercept) / scale.slope for limit in _AIR_LIKE_HU)
     tissue = floor((_TISSUE_HU - scale.intercept) / scale.slope)  # whole numbers compare three times as fast
@@ -260,7 +225,7 @@ def _without_air(
     return outside
 
 
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _beside(mask: Mask) -> Mask:
     """Voxels that share a side with a mask."""
     beside = np.zeros_like(mask)
     beside[1:] = mask[:-1]
@@ -270,7 +235,7 @@ def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return beside
 
 
-def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _count_around(mask: Mask) -> NDArray[np.uint8]:
     """Voxels of a mask in the square of `_HARD_EDGE_REACH` around each: sums of sums, faster than any filter."""
     wide = np.pad(mask.view(np.uint8), _HARD_EDGE_REACH // 2)
     count, rim = wide.reshape(-1), _HARD_EDGE_REACH - 1
@@ -281,7 +246,7 @@ def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.pad(count, (0, rim)).reshape(-1, wide.shape[1])[:, :-rim]
 
 
-def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _reach_border(mask: Mask, index: NDArray[np.int64]) -> Mask:
     """Whether the connected part of a mask that holds each of some voxels, flat indices, reaches the border."""
     width, clear = mask.shape[1], ~mask
     row, column = np.divmod(index, width)
@@ -308,10 +273,9 @@ def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[
     return np.asarray(is_open)
 
 
-def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def reaching_border(mask: Mask) -> Mask:
     """Connected parts of a mask that reach the border of the image."""
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
+    from scipy import ndimage  # noqa: PLC0415 - rarely reached: it would cost every discovery a quarter of a second
 
     labels, count = ndimage.label(mask)
     is_kept = np.zeros(count + 1, dtype=np.bool_)
@@ -320,7 +284,7 @@ def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(is_kept[labels])
 
 
-def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: int) -> bool:
+def _meet(air_like: Mask, values: Words, tissue: int) -> bool:
     """Whether padding and tissue are neighbours in any fourth row or column: a quick look, for every slice."""
     for mask, sample in ((air_like[::_LOOK], values[::_LOOK]), (air_like[:, ::_LOOK].T, values[:, ::_LOOK].T)):
         dense = sample > tissue
@@ -329,21 +293,17 @@ def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.ui
     return False
 
 
-def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
+def _corner_mask(values: Words, scale: Scale) -> Mask | None:
     """Voxels that hold the one value of all four corners where that is no denser than air: padding nobody declared."""
     corner = int(values[0, 0])
-    if corner * scale.slope + scale.intercept > LOWEST_HU:
-        return None
-    if not int(values[0, -1]) == int(values[-1, 0]) == int(values[-1, -1]) == corner:
-        return None
-    return np.asarray(values == corner)
+    is_air = corner * scale.slope + scale.intercept <= LOWEST_HU and (values[[0, -1, -1], [-1, 0, -1]] == corner).all()
+    return np.asarray(values == corner) if is_air else None
 
 
-def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint16], intercept: int) -> None:
+def _add(stored: NDArray[np.int16], values: Words, intercept: int) -> None:
     """Clip to what HU may be and add the intercept, in place and without a wider copy."""
     limits = np.iinfo(values.dtype)
     low = min(max(LOWEST_HU - intercept, limits.min), limits.max)
     high = max(min(_INT16.max - intercept, limits.max), limits.min)
     np.clip(values, low, high, out=values)
-    words = stored.view(np.uint16)
-    np.add(words, np.uint16(intercept % (1 << BITS)), out=words)
+    np.add(words := stored.view(np.uint16), np.uint16(intercept % (1 << BITS)), out=words)

@@ -21,19 +21,15 @@ _ROUND_AIR_HU: Final = (-1124.0, -800.0)
 _DEEP_HU: Final = (-1124.0, -1060.0)
 _BACKGROUND_HU: Final = (-1124.0, -200.0)
 _LUNG_HU: Final = (-950.0, -450.0)
-_BETWEEN_HU: Final = (-450.0, -145.0)
-"""Between lung and fat lies no tissue, only edges of the body, cushions and clothes."""
+_BETWEEN_HU: Final = (-450.0, -145.0)  # no tissue lies here, only edges of the body, cushions and clothes
 _FAT_HU: Final = (-140.0, -55.0)  # fat
 _SOFT_HU: Final = (-15.0, 95.0)  # fluid, brain and muscle, enhanced or not
 _TISSUE_HU: Final = (-140.0, 95.0)  # fat to muscle
-_ABOVE_HU: Final = (105.0, 2400.0)
-"""Enhanced organs and vessels, bone, contrast medium; metal is clipped above."""
+_ABOVE_HU: Final = (105.0, 2400.0)  # Enhanced organs and vessels, bone, contrast medium; metal is clipped above
 
-# Bins of the histogram, the lowest HU of its first, how many, and weights of neighbours that smooth it.
-_BIN_HU: Final = 10
-_LOWEST_HU: Final = -1500
-_BINS: Final = 400
-_SMOOTHING: Final = np.array((1, 2, 3, 2, 1)) / 9
+# Bins of the histogram, the lowest HU of its first, and how many.
+_BIN_HU, _LOWEST_HU, _BINS = 10, -1500, 400
+_SMOOTHING: Final = np.array((1, 2, 3, 2, 1)) / 9  # weights of neighbours
 _PEAK_BINS: Final = 3  # A peak is the highest bin of this many on both sides
 _PEAK_HU: Final = 40.0  # half width of a peak
 _ROUND_PEAK_HU: Final = 120.0  # and of the surroundings its purity refers to
@@ -44,22 +40,18 @@ _ENOUGH: Final = 2  # so many of air, fat and soft tissue fix the scale
 # Parts of all values: air that was imaged; a value that is frequent.
 _SOME_AIR: Final = 0.002
 _MANY: Final = 0.05
-_MOSTLY: Final = 0.8
-"""Of values far below air so many are equal when they are padding; means at its edge are not."""
+_MOSTLY: Final = 0.8  # of values far below air so many are equal when they are padding; means at its edge are not
 _NOISE_OF_AIR: Final = 0.15  # noise puts no larger part of air below -1060
 _SHARP: Final = 0.9  # purity of air, around which there is nothing but noise; that of lung is 0.83 at most
 _EDGE_HU: Final = 25.0  # half width of the flank of a peak
 _DISTINCT: Final = 0.42  # purity of a tissue; a third where all values are equally frequent
 _NEAR_ZERO_HU: Final = 30.0  # distance from 0 or 24 of an even background
-_EVEN_HU: Final = 8.0
-"""A background of 0, or of 24 (stored value 0 with 1024 too much), and how even it is; tissue never is."""
-_PICTURE_TOP_HU: Final = (120.0, 255.0)
-"""Highest value when a picture of 8 bits shows more than soft tissue."""
+_EVEN_HU: Final = 8.0  # a background of 0, or of 24 (stored value 0 with 1024 too much), is this even; tissue never is
+_PICTURE_TOP_HU: Final = (120.0, 255.0)  # highest value when a picture of 8 bits shows more than soft tissue
 # What counts as body, and the part of all values it has at least.
 _DENSER_THAN_LUNG_HU: Final = -700.0
 _LEAST_BODY: Final = 0.0005
-_LEAST_TISSUE: Final = 0.3
-"""Of what is denser than lung, soft tissue is 0.39 at least, in a small field around bone."""
+_LEAST_TISSUE: Final = 0.3  # of what is denser than lung, soft tissue is 0.39 at least, in a small field around bone
 _LUNG_ALONE: Final = 0.6  # lung is 0.54 at most of what is no air, unless the field of view lies within it
 _LEAST_TISSUE_OF_LUNG: Final = 0.065  # there its vessels are 0.08 at least
 _AROUND_TISSUE_HU: Final = 60.0  # half width of the peak of tissue
@@ -67,8 +59,7 @@ _CLEAR: Final = 0.12  # least part that the peak of tissue takes of what is dens
 _CLEAR_IN_LUNG: Final = 0.35
 """Part that the peak of tissue takes of what is denser than -450: 0.28 at least; 0.29 at most of bone, which takes the
 place of tissue on a scale too low by 1000."""
-_THOUSAND_HIGH_HU: Final = (600.0, 1200.0)
-"""Fat and muscle on a scale too high by 1000 or 1024: bone has no peak here, or one spread wider."""
+_THOUSAND_HIGH_HU: Final = (600.0, 1200.0)  # fat and muscle on a scale too high by 1000 or 1024; bone has no such peak
 _HIGHEST_FLUID_HU: Final = 30.0  # a lower peak up to here may be fat or air of a scale too high
 
 
@@ -134,10 +125,8 @@ def check(sample_hu: NDArray[np.float32]) -> tuple[str, ...]:
     if plausible.size < _SOME_AIR * sample_hu.size:
         raise problem("calibration.implausible", "nearly all values lie below air")
     values = _Values(plausible)
-    marks = int(_check_air(values)) + _check_tissue(values)
-    if marks < _ENOUGH:
-        return ("Too little of air, fat and muscle is imaged to check the HU scale.",)
-    return ()
+    is_checked = int(_check_air(values)) + _check_tissue(values) >= _ENOUGH
+    return () if is_checked else ("Too little of air, fat and muscle is imaged to check the HU scale.",)
 
 
 def _check_air(values: _Values) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,19 +16,18 @@ from numpy.typing import NDArray
 from calcreport.dicom.codecs import Frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct import plausibility
-from calcreport.dicom.ct.acquisition import acquisition_of
 from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.dicom.header import tags
-from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.header.image_header import Plane
 from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.image import Acquisition, CtVolume, SliceReference
+from calcreport.model.image import Acquisition, Contrast, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
+from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
-_THREADS: Final = 2
-"""Reading, decoding and scaling release the interpreter lock; more threads than this gain little."""
+_THREADS: Final = 2  # Reading, decoding and scaling release the interpreter lock; more threads than this gain little
 _CHUNK: Final = 8  # slices decoded at a time
 _WORST_LOSSY_RATIO: Final = 15.0  # a lossy series packed tighter is refused
 _WIDE_SCALE_HU: Final = 8192  # A scale reaching this far does not clip mineral, only metal
@@ -45,27 +47,23 @@ class CtSeries:
 def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     """Read a candidate of `rank_ct_series`; slices are ordered along row direction x column direction.
 
-    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or
-    densities.
+    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
     stack = CtStack(series, settings=settings)
     planes, geometry = stack.planes, stack.geometry
     hu, sample = _read_all(stack)
     notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
+    references = ((plane.image.instance_uid, plane.image.instance_number, plane.frame) for plane in planes)
     volume = CtVolume(
         hu=hu,
         geometry=geometry,
-        slices=tuple(map(_reference, planes)),
+        slices=tuple(SliceReference(sop_instance_uid=uid, instance_number=n, frame=f) for uid, n, f in references),
         ceiling_hu=_ceiling(stack.scales, hu),
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
-    return CtSeries(
-        volume=volume,
-        acquisition=acquisition_of(series, notes),
-        geometry=report_geometry(geometry),
-        notes=notes,
-    )
+    acquisition = acquisition_of(series, notes)
+    return CtSeries(volume=volume, acquisition=acquisition, geometry=report_geometry(geometry), notes=notes)
 
 
 class CtStack:
@@ -78,54 +76,37 @@ class CtStack:
         code = series.problem or refusal_code(series)
         if code:
             raise problem(code, series.stack)
-        _check_lossy(series)
+        worst = max((one.series.lossy_ratio or 0.0 for one in series.instances if one.series.is_lossy), default=0.0)
+        if worst > _WORST_LOSSY_RATIO:
+            raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
         self.planes, self.geometry = order_and_place(series.planes)
         if np.prod(self.geometry.shape, dtype=np.float64) > settings.max_volume_voxels:
             raise problem("pixel.too_large", " x ".join(map(str, self.geometry.shape)))
         self.scales = [scale_of(plane) for plane in self.planes]
-        _count, rows, columns = self.geometry.shape
         for plane in self.planes:
-            check_length(plane.image, rows=rows, columns=columns)
+            check_length(plane.image, rows=self.geometry.shape[1], columns=self.geometry.shape[2])
         self._frames: dict[int, tuple[Frame, ...]] = {}
 
     def fill_slice(self, index: int, out: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read one slice in HU into `out`, shape ``(rows, columns)``, contiguous; returns the sample of `to_hu`."""
-        plane = self.planes[index]
-        fill_raw(plane.image, self._frame(plane), plane.frame or 1, out)
+        image, number, frame = self.planes[index].image, self.planes[index].frame or 1, None
+        if image.pixels.transfer_syntax not in tags.NATIVE:
+            if id(image) not in self._frames:
+                self._frames[id(image)] = frames_of(image)
+            frame = self._frames[id(image)][number - 1]
+        fill_raw(image, frame, number, out)
         return to_hu(out, self.scales[index])
-
-    def _frame(self, plane: Plane) -> Frame | None:
-        """Fragments of a slice; ``None`` where pixels are native."""
-        image: ImageHeader = plane.image
-        if image.pixels.transfer_syntax in tags.NATIVE:
-            return None
-        if id(image) not in self._frames:
-            self._frames[id(image)] = frames_of(image)
-        return self._frames[id(image)][(plane.frame or 1) - 1]
 
 
 def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
     """Geometry as the report states it: spacing in the order row, column, slice (mm)."""
     between, row, column = geometry.spacing_mm
-    rows = [tuple(float(value) for value in line) for line in geometry.affine]
     return SeriesGeometry(
         shape=geometry.shape,
         spacing_mm=(row, column, between),
         tilt_deg=geometry.tilt_deg,
-        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in rows),
+        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
     )
-
-
-def _check_lossy(series: SeriesFiles) -> None:
-    ratios = [image.series.lossy_ratio for image in series.instances if image.series.is_lossy]
-    worst = max((ratio for ratio in ratios if ratio is not None), default=0.0)
-    if worst > _WORST_LOSSY_RATIO:
-        raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
-
-
-def _reference(plane: Plane) -> SliceReference:
-    image = plane.image
-    return SliceReference(sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame)
 
 
 def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
@@ -145,37 +126,41 @@ def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
     lowest = min(scale.ceiling_hu for scale in set(scales))
     if lowest < _WIDE_SCALE_HU:
         return int(np.floor(lowest))
-    top = max(int(part.max()) for part in hu)
-    return _USUAL_CEILING_HU if top == _USUAL_CEILING_HU else None
+    return _USUAL_CEILING_HU if max(int(part.max()) for part in hu) == _USUAL_CEILING_HU else None
 
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note
 _PLANES: Final = ("sagittal", "coronal", "axial")  # by the axis of the patient that the slice normal follows
+_FRAME_PER_IMAGE: Final = (  # a note
+    "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
+    "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
+)
 _OBLIQUE: Final = 0.8  # cosine of the slice normal to its nearest axis; below it the plane is oblique
 
 
 def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ...]:
     """Give notes on geometry and origin of a stack, most important first."""
-    first = planes[0]
-    header = first.image.series
-    notes = [*_spacing_notes(first, geometry), *_plane_notes(geometry)]
-    if geometry.is_sheared:
-        notes.insert(0, f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.")
-    if first.image_type[:1] != ("ORIGINAL",):
-        notes.append("The images are derived (reformatted), not original reconstructions.")
-        if any(plane.rescale_type is None for plane in planes):
-            notes.append("The unit of the values is not stated; by the standard they are Hounsfield units.")
-    if any(plane.image.series.is_lossy for plane in planes):
-        ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
-        notes.append(f"The images were compressed lossily{ratio}; small deposits may be lost.")
-    if has_frame_per_image(planes):
-        notes.append(
-            "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
-            "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
-        )
-    if any(plane.image.series.is_burned_in for plane in planes):
-        notes.append("The images may contain burned-in text, which looks dense.")
-    return tuple(notes)
+    first, headers = planes[0], [plane.image.series for plane in planes]
+    ratio = f" (ratio {headers[0].lossy_ratio:g}:1)" if headers[0].lossy_ratio else ""
+    is_derived = first.image_type[:1] != ("ORIGINAL",)
+    normal = np.abs(geometry.slice_normal)
+    is_oblique, direction = bool(normal.max() < _OBLIQUE), _PLANES[int(np.argmax(normal))]
+    lacks_unit = is_derived and any(plane.rescale_type is None for plane in planes)
+    found = (
+        (
+            geometry.is_sheared,
+            f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.",
+        ),
+        *((True, note) for note in _spacing_notes(first, geometry)),
+        (is_oblique, "The slices are oblique."),
+        (not is_oblique and direction != "axial", f"The slices are {direction}."),
+        (is_derived, "The images are derived (reformatted), not original reconstructions."),
+        (lacks_unit, "The unit of the values is not stated; by the standard they are Hounsfield units."),
+        (any(h.is_lossy for h in headers), f"The images were compressed lossily{ratio}; small deposits may be lost."),
+        (has_frame_per_image(planes), _FRAME_PER_IMAGE),
+        (any(h.is_burned_in for h in headers), "The images may contain burned-in text, which looks dense."),
+    )
+    return tuple(note for is_met, note in found if is_met)
 
 
 def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
@@ -195,9 +180,94 @@ def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
     return notes
 
 
-def _plane_notes(geometry: VolumeGeometry) -> list[str]:
-    normal = np.abs(geometry.slice_normal)
-    axis = int(np.argmax(normal))
-    if normal[axis] < _OBLIQUE:
-        return ["The slices are oblique."]
-    return [] if axis == _PLANES.index("axial") else [f"The slices are {_PLANES[axis]}."]
+# Words on contrast in several languages, as regular expressions.
+_TABLE: Final[dict[str, list[str]]] = tomllib.loads(packaged_text("dicom/ct/contrast.toml"))
+_MEDIUM, _AND = _TABLE["medium"][0], _TABLE["and"][0]  # the contrast medium, and what joins it to a further word
+
+
+def _words(name: str) -> re.Pattern[str]:
+    """Pattern of whole words; a digit, a letter, ``+`` or ``-`` beside them makes another word."""
+    words = "|".join(_TABLE[name]).replace("<medium>", _MEDIUM).replace("<and>", _AND)
+    return re.compile(rf"(?<![a-z0-9+])(?:{words})(?![a-z0-9+])")
+
+
+# Patterns of the table.
+_WITHOUT, _WITH, _JOINED, _BOTH = map(_words, ("without", "with", "joined", "both"))
+_ARTERIAL, _AORTA, _VENOUS = map(_words, ("arterial", "aorta", "venous"))
+_BY_VEIN, _ELSEWHERE = map(_words, ("by_vein", "elsewhere"))
+# Placeholders of a field that was not filled in.
+_NOTHING_SAID: Final = re.compile(r"[?.x*-]*|n ?/ ?a|n\.a\.?|unk\w*|not (?:applicable|available|known)|undefined|null")
+_NO_AGENT: Final = re.compile(
+    r"(?:no|none|non|nil|kein\w*|ninguno|aucun|nessuno|without|sans|ohne|senza|sin|sem)"
+    rf"(?: (?:{_MEDIUM}|agent|given).*)?"
+    r"|[0.,]+ ?(?:ml|cc|g|mg)?|w ?/? ?o(?: .*)?|un-?enhanced|nativ\w*|not (?:given|applied|used|administered)"
+)  # agent fields that deny contrast
+
+_SIDES: Final = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}  # DICOM laterality to a side
+_KVP_RANGE: Final = (40.0, 200.0)  # plausible tube voltage, kV
+
+
+def contrast_of(series: SeriesFiles) -> Contrast:
+    """Contrast phase as the headers state it.
+
+    Contrast/Bolus Agent may be empty although contrast was given (it is type 2, PS3.3 C.7.6.4), and many scanners leave
+    it out; its absence therefore settles nothing. Only words that say so make a series non-contrast, and only words
+    that name a phase choose between venous and arterial. The description of the series counts before protocol and
+    study, which hold for its sisters too.
+    """
+    image = series.planes[0].image
+    header = image.series
+    agents, routes = _plain(header.contrast_agent), _plain(header.contrast_route)
+    is_elsewhere = bool(_ELSEWHERE.search(routes or agents)) and not _BY_VEIN.search(f"{agents} {routes}")
+    is_given = not is_elsewhere and (_is_filled(agents) or _is_filled(routes) or header.has_contrast_amount)
+    own = _read(_plain(" ".join(filter(None, (header.description, series.stack)))))
+    protocol = _read(_plain(header.protocol))
+    without, given, phase = own if any(own) else protocol
+    if without or any(map(_NO_AGENT.fullmatch, filter(None, (agents, routes)))):
+        return Contrast.UNKNOWN if given or phase or is_given else Contrast.NONE
+    if is_elsewhere:  # by another route than a vein; intravenous contrast is not stated
+        return Contrast.UNKNOWN
+    phase = phase or (None if protocol[0] else protocol[2])
+    if phase is not None:
+        return phase
+    study = _read(_plain(image.patient.study_description))
+    return Contrast.GIVEN if is_given or given or (any(study[1:]) and not study[0]) else Contrast.UNKNOWN
+
+
+def _plain(text: str | None) -> str:
+    """Text in small letters without accents, underscores and doubled spaces."""
+    letters = unicodedata.normalize("NFKD", (text or "").casefold().replace("_", " "))
+    return " ".join("".join(c for c in letters if not unicodedata.combining(c)).split())
+
+
+def _is_filled(text: str) -> bool:
+    return not _NOTHING_SAID.fullmatch(text) and not _NO_AGENT.fullmatch(text)
+
+
+def _read(words: str) -> tuple[bool, bool, Contrast | None]:
+    """Whether a description says without contrast, whether it says with, and the one phase it names."""
+    rest = _WITHOUT.sub(" ", words)
+    is_both = bool(_BOTH.search(words)) or (rest != words and bool(_JOINED.search(rest)))
+    is_without = is_both or rest != words
+    is_arterial = bool(_ARTERIAL.search(rest)) or (not is_without and bool(_AORTA.search(rest)))
+    is_venous = bool(_VENOUS.search(rest))
+    phase = (Contrast.ARTERIAL if is_arterial else Contrast.VENOUS) if is_arterial is not is_venous else None
+    is_enteric = bool(_ELSEWHERE.search(rest)) and not _BY_VEIN.search(rest)
+    is_with = bool(_WITH.search(rest)) and not is_enteric
+    return is_without, is_with or is_both or (is_arterial and is_venous), phase
+
+
+def acquisition_of(series: SeriesFiles, notes: tuple[str, ...]) -> Acquisition:
+    """Acquisition of the stack that is measured; `notes` are sentences a reader must see."""
+    plane = series.planes[0]
+    header = plane.image.series
+    return Acquisition(
+        kvp=header.kvp if header.kvp is not None and _KVP_RANGE[0] <= header.kvp <= _KVP_RANGE[1] else None,
+        slice_thickness_mm=plane.thickness_mm if plane.thickness_mm and plane.thickness_mm > 0 else None,
+        kernel=plane.kernel,
+        contrast=contrast_of(series),
+        patient_position=header.patient_position,
+        body_part=header.body_part,
+        laterality=_SIDES.get(header.laterality or ""),
+        notes=notes,
+    )

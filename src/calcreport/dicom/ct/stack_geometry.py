@@ -20,15 +20,12 @@ from calcreport.model.geometry import VolumeGeometry
 _SPACING_RANGE_MM: Final = (0.01, 20.0)  # plausible distances of pixels and slices
 _UNIT_TOLERANCE: Final = 1e-3  # of the length of direction cosines
 _MISSING: Final = 1.05  # A step this much longer than the median is a gap
-_UNEVEN: Final = 0.05
-"""Longest less shortest step, as a part of the median: up to here the header's decimals explain it."""
+_UNEVEN: Final = 0.05  # longest less shortest step, as a part of the median, that the header's decimals explain
 _MULTIPLE: Final = 0.1  # A gap within this of a whole number of steps is a number of missing slices
 _MOSTLY_EVEN: Final = 0.25  # more long steps than this part of all are another spacing, not missing slices
-_DRIFT: Final = 0.25
-"""A slice further than this part of a step from its even place shows that spacing changes along the stack."""
+_DRIFT: Final = 0.25  # of a step that a slice may lie beside its even place; more is spacing that changes
 _SIDEWAYS_MM: Final = 0.05  # at least, or a part of a pixel:
-_SIDEWAYS_PIXELS: Final = 0.1
-"""Slices may lie this far beside the line through their corners: rounding of positions."""
+_SIDEWAYS_PIXELS: Final = 0.1  # slices may lie this far beside the line through their corners: rounding of positions
 _STEEPEST_DEG: Final = 60.0  # steepest tilt of the gantry or step of slices against their normal
 _WHOLE: Final = 1.5  # steps; from here on a gap misses a slice
 
@@ -42,7 +39,11 @@ def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometr
     """
     if len(planes) < MIN_SLICES:
         raise problem("geometry.too_few_slices", f"{len(planes)} found")
-    _check_reference(planes)
+    references = {plane.image.frame_of_reference_uid for plane in planes}
+    if len(references) > 1 and not has_frame_per_image(planes):
+        raise problem("geometry.frames_of_reference", f"{len(references)} found")
+    if any(plane.volumetric not in {None, "VOLUME"} for plane in planes):
+        raise problem("geometry.not_a_volume")
     axes = _axes(planes)
     rows, columns, row_mm, column_mm = _grid(planes)
     points = _points(planes)
@@ -71,14 +72,6 @@ def has_frame_per_image(planes: Sequence[Plane]) -> bool:
     return is_named and None not in references and 1 < len(references) == len(planes)
 
 
-def _check_reference(planes: Sequence[Plane]) -> None:
-    references = {plane.image.frame_of_reference_uid for plane in planes}
-    if len(references) > 1 and not has_frame_per_image(planes):
-        raise problem("geometry.frames_of_reference", f"{len(references)} found")
-    if any(plane.volumetric not in {None, "VOLUME"} for plane in planes):
-        raise problem("geometry.not_a_volume")
-
-
 def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
     """Find the unit vectors of increasing column and increasing row index, shape ``(2, 3)``, LPS."""
     first = planes[0].orientation
@@ -88,8 +81,7 @@ def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _UNIT_TOLERANCE or abs(float(axes[0] @ axes[1])) > _UNIT_TOLERANCE:
         raise problem("geometry.orientation")
-    others = {plane.orientation for plane in planes}
-    if max(np.abs(np.array(other) - first).max() for other in others) > SAME_DIRECTION:
+    if np.abs(np.array([plane.orientation for plane in planes]) - first).max() > SAME_DIRECTION:
         raise problem("geometry.mixed_orientation")
     axes /= lengths[:, None]
     axes[1] -= axes[0] * float(axes[0] @ axes[1])
@@ -99,11 +91,9 @@ def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
 
 def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
     """Rows, columns, distance between rows and between columns in mm: the same for all slices."""
-    first = planes[0]
-    spacing, pixels = first.spacing_mm, first.image.pixels
-    if any(plane.spacing_mm is None for plane in planes) or spacing is None:
-        raise problem("geometry.pixel_spacing")
-    if not all(_SPACING_RANGE_MM[0] <= value <= _SPACING_RANGE_MM[1] for value in spacing):
+    spacing, pixels = planes[0].spacing_mm, planes[0].image.pixels
+    low, high = _SPACING_RANGE_MM
+    if spacing is None or None in {p.spacing_mm for p in planes} or not all(low <= value <= high for value in spacing):
         raise problem("geometry.pixel_spacing")
     if not pixels.rows or not pixels.columns:
         raise problem("pixel.description", "Rows or Columns")
@@ -115,15 +105,13 @@ def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
 
 
 def _points(planes: Sequence[Plane]) -> NDArray[np.float64]:
-    points = [plane.position_mm for plane in planes]
-    missing = [plane for plane, point in zip(planes, points, strict=True) if point is None]
-    if missing:
-        raise problem("geometry.no_position", f"image {_number(missing[0])}")
-    return np.array(points, dtype=np.float64)
+    for plane in planes:
+        if plane.position_mm is None:
+            raise problem("geometry.no_position", f"image {_number(plane)}")
+    return np.array([plane.position_mm for plane in planes], dtype=np.float64)
 
 
 def _number(plane: Plane) -> str:
-    """How a viewer names the slice."""
     shown = plane.frame if plane.frame is not None else plane.image.instance_number
     return "without number" if shown is None else str(shown)
 
@@ -131,15 +119,13 @@ def _number(plane: Plane) -> str:
 def _check_steps(steps: NDArray[np.float64], ordered: Sequence[Plane]) -> None:
     """Refuse repeated, missing and unevenly spaced slices; `steps` in mm, one fewer than slices."""
     if steps.min() < SAME_POSITION_MM:
-        place = int(np.argmin(steps))
-        raise problem("geometry.duplicate_positions", _between(ordered, place))
+        raise problem("geometry.duplicate_positions", _between(ordered, int(np.argmin(steps))))
     median = float(np.median(steps))
     if not _SPACING_RANGE_MM[0] <= median <= _SPACING_RANGE_MM[1]:
         raise problem("geometry.spacing_range", f"{median:.3g} mm")
     if np.ptp(steps) <= max(_UNEVEN * median, SAME_POSITION_MM):
         return
-    base = float(np.median(steps[steps <= median * _MISSING]))
-    ratios = steps / base
+    ratios = steps / float(np.median(steps[steps <= median * _MISSING]))
     is_whole = np.abs(ratios - np.round(ratios)) <= _MULTIPLE
     gaps = np.flatnonzero(ratios > _WHOLE)
     if is_whole.all() and 0 < len(gaps) <= _MOSTLY_EVEN * len(steps):

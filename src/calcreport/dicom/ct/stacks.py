@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, compress, pairwise
 from typing import Final, TypeVar
 
 import numpy as np
@@ -19,69 +19,54 @@ from numpy.typing import NDArray
 from calcreport.dicom.header.image_header import ImageHeader, Plane
 from calcreport.dicom.series import SeriesFiles
 
-SAME_POSITION_MM: Final = 0.01
-"""Slices closer than this along the normal lie at one position: real increments start at 0.1 mm."""
-SAME_DIRECTION: Final = 1e-3
-"""Direction cosines within this of each other are parallel (0.06 degrees)."""
-MIN_SLICES: Final = 3
-"""Fewer slices are no volume: one step cannot show that slices are evenly spaced."""
+SAME_POSITION_MM: Final = 0.01  # closer slices along the normal lie at one position: real increments start at 0.1 mm
+SAME_DIRECTION: Final = 1e-3  # direction cosines within this of each other are parallel (0.06 degrees)
+MIN_SLICES: Final = 3  # fewer slices are no volume: one step cannot show that slices are evenly spaced
 _UNIT_TOLERANCE: Final = 0.01  # of the length of direction cosines
 _MOST_PHASES: Final = 128  # more phases at one position are no plausible dynamic series
 _REGULAR: Final = 0.05  # longest less shortest step, as a part of the median
 _PIECE_BYTES: Final = 1_048_576  # 1 MiB
 _LARGEST_PACKING: Final = 4096  # no codec packs a scan tighter than this
 
-_PHASES: Final = (
+_PHASES: Final = (  # attributes that may tell phases at one position apart, the surest first
     "temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent",
     "tube voltage", "slice thickness", "acquisition time", "content time",
 )  # fmt: skip
-"""Attributes that may tell phases at one position apart, the surest first."""
+
+_FIELD: Final = "field of view"  # looked at last
 
 Part = tuple[str, list[Plane]]  # value of an attribute and the slices that have it
 Item = TypeVar("Item")  # images or pieces of them
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
-    """Cut a series into stacks, at least one.
-
-    A stack whose repeated positions cannot be assigned with certainty carries a `problem`.
-    """
-    parts = _by_kind(series.planes)
-    found: list[SeriesFiles] = []
-    for name, planes in parts:
-        found += _by_position(series, name, planes)
+    """Cut a series into stacks, at least one; one with doubtful repeated positions carries a `problem`."""
+    found = [stack for name, planes in _by_kind(series.planes) for stack in _by_position(series, name, planes)]
     if len(found) == 1:
         return (replace(found[0], stack=""),)
     return tuple(
-        replace(
-            stack, notes=(*stack.notes, f"The series holds {len(found)} stacks; this is one of them: {stack.stack}.")
-        )
-        for stack in _without_interleaving(found)
-    )
-
-
-def _kinds(plane: Plane) -> tuple[tuple[str, Hashable], ...]:
-    """Give what all slices of one stack share, as name and value."""
-    pixels = plane.image.pixels
-    spacing = plane.spacing_mm
-    return (
-        ("storage class", plane.image.series.sop_class_uid),
-        ("image type", "\\".join(plane.image_type[:4])),
-        ("matrix", f"{pixels.columns} x {pixels.rows}"),
-        ("pixel spacing", " x ".join(f"{value:.3f}" for value in spacing) if spacing else "none"),
-        ("kernel", plane.kernel or "not stated"),
+        replace(s, notes=(*s.notes, f"The series holds {len(found)} stacks; this is one of them: {s.stack}."))
+        for s in _without_interleaving(found)
     )
 
 
 def _by_kind(planes: Sequence[Plane]) -> list[Part]:
-    groups: dict[tuple[tuple[str, Hashable], ...], list[Plane]] = defaultdict(list)
+    """Slices by what all of one stack share, with words for what differs between stacks."""
+    groups: dict[tuple[str, ...], list[Plane]] = defaultdict(list)
     directions: list[tuple[float, ...]] = []
     for plane in planes:
-        kinds = _kinds(plane)
-        direction = _direction_index(plane.orientation, directions)
-        groups[*kinds, ("orientation", f"orientation {direction + 1}")].append(plane)
-    labels = list(groups)
-    return list(zip(_distinguishing(labels), groups.values(), strict=True))
+        pixels, spacing = plane.image.pixels, " x ".join(f"{value:.3f}" for value in plane.spacing_mm or ())
+        kinds = (
+            ("storage class", plane.image.series.sop_class_uid),
+            ("image type", "\\".join(plane.image_type[:4])),
+            ("matrix", f"{pixels.columns} x {pixels.rows}"),
+            ("pixel spacing", spacing or "none"),
+            ("kernel", plane.kernel or "not stated"),
+        )
+        orientation = f"orientation {_direction_index(plane.orientation, directions) + 1}"
+        groups[*map(" ".join, kinds), orientation].append(plane)
+    varying = [len(set(words)) > 1 for words in zip(*groups, strict=True)]
+    return [(", ".join(compress(kinds, varying)), part) for kinds, part in groups.items()]
 
 
 def _direction_index(orientation: tuple[float, ...] | None, known: list[tuple[float, ...]]) -> int:
@@ -93,15 +78,6 @@ def _direction_index(orientation: tuple[float, ...] | None, known: list[tuple[fl
             return number
     known.append(orientation)
     return len(known) - 1
-
-
-def _distinguishing(labels: Sequence[Sequence[tuple[str, Hashable]]]) -> list[str]:
-    """Words for what differs between groups, for each group."""
-    varying = [i for i in range(len(labels[0])) if len({label[i] for label in labels}) > 1]
-    return [
-        ", ".join(str(label[i][1]) if label[i][0] == "orientation" else f"{label[i][0]} {label[i][1]}" for i in varying)
-        for label in labels
-    ]
 
 
 def normal_of(orientation: tuple[float, ...]) -> NDArray[np.float64]:
@@ -122,7 +98,6 @@ def positions_along_normal(planes: Sequence[Plane]) -> NDArray[np.float64] | Non
 
 
 def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[SeriesFiles]:
-    """Stacks of one kind of slices, with each position once."""
 
     def stack(part: Sequence[Plane], label: str = "", *notes: str, problem: str | None = None) -> SeriesFiles:
         return replace(
@@ -204,12 +179,6 @@ def _are_equal(first: Plane, second: Plane) -> bool:
     return one is not None and one == other
 
 
-def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
-    for name in _PHASES:
-        yield name, lambda plane, name=name: dict(plane.phase).get(name)  # type: ignore[misc]
-    yield "field of view", _in_plane_origin
-
-
 def _in_plane_origin(plane: Plane) -> Hashable:
     """Corner of the slice within its plane, to 0.1 mm: tells two fields of view at one position apart."""
     if plane.position_mm is None or plane.orientation is None:
@@ -220,17 +189,17 @@ def _in_plane_origin(plane: Plane) -> Hashable:
 
 def _by_phase(planes: list[Plane]) -> list[Part] | None:
     """Parts separated by one attribute, each an evenly spaced stack of its own; ``None`` when no attribute does."""
-    for name, key in _phase_keys():
+    for name in (*_PHASES, _FIELD):
         groups: dict[Hashable, list[Plane]] = defaultdict(list)
         for plane in planes:
-            groups[key(plane)].append(plane)
+            groups[_in_plane_origin(plane) if name is _FIELD else dict(plane.phase).get(name)].append(plane)
         if 1 < len(groups) <= _MOST_PHASES and all(map(_is_stack, groups.values())):
             return [(f"{name} {number}", part) for number, part in enumerate(groups.values(), start=1)]
     return None
 
 
 def _is_stack(planes: Sequence[Plane]) -> bool:
-    return len(planes) >= MIN_SLICES and not _has_repeats(planes) and _is_regular(planes)
+    return not _has_repeats(planes) and _is_regular(planes)
 
 
 def _is_regular(planes: Sequence[Plane]) -> bool:
@@ -245,42 +214,31 @@ def _without_equal_pixels(planes: Sequence[Plane]) -> list[Plane] | None:
     positions = positions_along_normal(planes)
     if positions is None:
         return None
-    order = np.argsort(positions, kind="stable")
     dropped: set[int] = set()
-    for i, j in pairwise(order):
-        if positions[j] - positions[i] >= SAME_POSITION_MM:
-            continue
-        if not _are_equal(planes[i], planes[j]):
-            return None
-        dropped.add(int(j))
+    for i, j in pairwise(np.argsort(positions, kind="stable")):
+        if positions[j] - positions[i] < SAME_POSITION_MM:
+            if not _are_equal(planes[i], planes[j]):
+                return None
+            dropped.add(int(j))
     return [plane for number, plane in enumerate(planes) if number not in dropped]
 
 
 def _without_interleaving(stacks: list[SeriesFiles]) -> list[SeriesFiles]:
     """Mark stacks that are evenly spaced only together: then the attribute that separated them separates no stacks."""
-    suspects: set[int] = set()
-    for i, first in enumerate(stacks):
-        for j, second in enumerate(stacks[:i]):
-            if _interleave(first, second):
-                suspects |= {i, j}
+    pairs = ((one, other) for one, other in combinations(stacks, 2) if _interleave(other, one))
+    suspects = {id(stack) for pair in pairs for stack in pair}
     return [
-        replace(stack, problem=stack.problem or "series.interleaved") if number in suspects else stack
-        for number, stack in enumerate(stacks)
+        replace(stack, problem=stack.problem or "series.interleaved") if id(stack) in suspects else stack
+        for stack in stacks
     ]
 
 
 def _interleave(first: SeriesFiles, second: SeriesFiles) -> bool:
-    orientations = [s.planes[0].orientation for s in (first, second) if s.planes]
     known: list[tuple[float, ...]] = []
-    if len(orientations) < 2 or None in orientations:
+    if [_direction_index(stack.planes[0].orientation, known) for stack in (first, second)] != [0, 0]:
         return False
-    if [_direction_index(o, known) for o in orientations] != [0, 0]:
-        return False
-    if not (_is_regular(first.planes) or _is_regular(second.planes)):
-        return False
-    a, b = (positions_along_normal(s.planes) for s in (first, second))
-    if a is None or b is None:
+    a, b = (positions_along_normal(stack.planes) for stack in (first, second))
+    if a is None or b is None or not (_is_regular(first.planes) or _is_regular(second.planes)):
         return False
     overlap = min(a.max(), b.max()) - max(a.min(), b.min())
-    both = (*first.planes, *second.planes)
-    return bool(overlap > 0) and not _has_repeats(both) and _is_regular(both)
+    return bool(overlap > 0) and _is_stack((*first.planes, *second.planes))

@@ -12,24 +12,22 @@ from numpy.typing import NDArray
 from calcreport.dicom.codecs import decode_frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reaching_border
-from calcreport.dicom.film.aperture import aperture_of
-from calcreport.dicom.film.scale import scale_of
+from calcreport.dicom.film.scale import aperture_of, scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
-from calcreport.dicom.header import film_tags, tags, values
-from calcreport.dicom.header.film_header import FilmHeader, tables_of
-from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
-from calcreport.model.film import FilmImage, FilmScale, FilmView
+from calcreport.dicom.header import tags, values
+from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PixelDescription
+from calcreport.dicom.header.parsing import tables_of
+from calcreport.model.film import FilmImage, FilmView
 from calcreport.model.image import SliceReference
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
+# Twice that of CT: films are sampled finer than they are sharp, and a projection is measured in outline, not voxel by
+# voxel; beyond it fine stippling is gone.
 _WORST_LOSSY_RATIO: Final = 30.0
-"""Twice that of CT: films are sampled finer than they are sharp, and a projection is measured in outline, not voxel by
-voxel; beyond it fine stippling is gone."""
 _KVP_RANGE: Final = (20.0, 200.0)  # plausible tube voltage, kV
 _SAMPLE_STEP: Final = 8  # every eighth row and column is sampled
-_BAND: Final = 64
-"""Rows looked up at a time: numpy makes indices of eight bytes of the words, and those of a whole film fit no cache."""
+_BAND: Final = 64  # rows looked up at a time: indices have eight bytes a word, and those of a film fit no cache
 
 Value = TypeVar("Value", bound=np.generic)  # stored or looked-up value
 
@@ -39,7 +37,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
 
     Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
-    code = film_tags.OUT_OF_SCOPE.get(film.image.series.modality)
+    code = tags.OUT_OF_SCOPE.get(film.image.series.modality)
     if code:
         raise problem(code)
     header = film.image.series
@@ -50,12 +48,14 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     meaning = values_of(film, tables)
     scale = scale_of(film)
     view, view_notes = view_of(film)
-    field, field_notes = aperture_of(film, shape, _aspect(scale))
+    rows_mm, columns_mm = scale.spacing_mm or (1.0, 1.0)
+    field, field_notes = aperture_of(film, shape, rows_mm / columns_mm)
     words = stored_words(film.image)
     is_imaged = _is_imaged(words, field, meaning.is_padding)
     if not is_imaged.any():
         raise problem("pixel.film_flat", "nothing but padding")
-    sample = _sample(words, is_imaged)
+    sample = words[::_SAMPLE_STEP, ::_SAMPLE_STEP][is_imaged[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
+    sample = sample if sample.size else words[is_imaged]  # the field may slip through that grid
     if sample.min() == sample.max() and np.ptp(words[is_imaged]) == 0:
         raise problem("pixel.film_flat")
     picture, picture_notes = picture_of_words(film, tables, meaning, meaning.output[sample])
@@ -78,10 +78,6 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     )
 
 
-def _aspect(scale: FilmScale) -> float:
-    return scale.spacing_mm[0] / scale.spacing_mm[1] if scale.spacing_mm else 1.0
-
-
 def _is_imaged(
     words: Words, field: NDArray[np.bool_] | None, is_padding: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
@@ -94,9 +90,7 @@ def _is_imaged(
     if is_padding is None:
         return imaged
     padding = np.take(is_padding, words, mode="clip")
-    if not padding.any():
-        return imaged
-    return imaged & ~(padding & reaching_border(padding | ~imaged))
+    return imaged & ~(padding & reaching_border(padding | ~imaged)) if padding.any() else imaged
 
 
 def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
@@ -108,36 +102,28 @@ def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
     return values
 
 
-def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
-    """Every eighth exposed word of every eighth row; all exposed words where the field slips through that grid."""
-    step = (slice(None, None, _SAMPLE_STEP),) * 2
-    sample = words[step][is_imaged[step]]
-    return sample if sample.size else words[is_imaged]
-
-
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
-    """Sentences on how the film came about."""
-    header, notes = film.image.series, []
-    if header.modality not in film_tags.FILM_MODALITIES:
-        notes.append("Modality is not that of a radiograph; the storage class is, and decides.")
-    if film.is_for_processing:
-        notes.append("The image is unprocessed (FOR PROCESSING), not what a radiologist reads.")
-    if header.is_lossy:
-        ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
-        notes.append(f"The image was compressed lossily{ratio}; fine deposits may be lost.")
-    if header.is_burned_in:
-        notes.append("The image may contain burned-in text, which looks dense.")
-    return tuple(notes)
+    header = film.image.series
+    ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
+    found = (
+        (
+            header.modality not in tags.FILM_MODALITIES,
+            "Modality is not that of a radiograph; the storage class is, and decides.",
+        ),
+        (film.is_for_processing, "The image is unprocessed (FOR PROCESSING), not what a radiologist reads."),
+        (header.is_lossy, f"The image was compressed lossily{ratio}; fine deposits may be lost."),
+        (header.is_burned_in, "The image may contain burned-in text, which looks dense."),
+    )
+    return tuple(note for is_met, note in found if is_met)
 
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]  # stored values
 
 _ALLOCATED: Final = (8, 16)  # bits of a pixel that are read
-_SHORTEST_SIDE: Final = 64
-"""A film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two."""
+_SHORTEST_SIDE: Final = 64  # a film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two
 _OVERSHOOT: Final = 16  # lossy compression passes the range by less than this part of it
+# A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel.
 _MOST_PIXELS: Final = 120_000_000
-"""A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel."""
 
 
 def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
@@ -173,14 +159,8 @@ def stored_words(image: ImageHeader) -> Words:
         (frame,) = frames_of(image)
         words = decode_frame(image, frame)
         return words if pixels.transfer_syntax == tags.RLE else _within_range(words, image)
-    return _native(image, rows, columns)
-
-
-def _native(image: ImageHeader, rows: int, columns: int) -> Words:
-    pixels, place = image.pixels, image.pixels.place
-    if place is None:
-        raise problem("pixel.missing")
-    if pixels.bits_allocated == _ALLOCATED[0]:
+    place = pixels.place
+    if pixels.bits_allocated == _ALLOCATED[0] and place is not None:
         count = rows * columns
         data = np.empty(count + count % 2 if place.is_words else count, dtype=np.uint8)
         image.source.read_into(place.offset, data.data)
@@ -215,47 +195,37 @@ def _within_range(words: NDArray[np.uint16], image: ImageHeader) -> NDArray[np.u
     return words
 
 
-_VIEW_CODES: Final = {
-    code: view
-    for view, codes in tomllib.loads(packaged_text("dicom/film/views.toml")).items()
-    for code in codes.split()
-}
-"""View by its code of SNOMED CT or the older SNOMED-RT."""
+# View by its code of SNOMED CT or the older SNOMED-RT.
+_VIEWS: Final[dict[str, str]] = tomllib.loads(packaged_text("dicom/film/views.toml"))
+_VIEW_CODES: Final = {code: view for view, codes in _VIEWS.items() for code in codes.split()}
 _SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))  # coding schemes of SNOMED
 # Other spellings of View Position.
 _SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
-_FAMILIES: Final = tuple(
-    frozenset(names.split())
-    for names in ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
-)
-"""Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`."""
+# Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`.
+_NAMES: Final = ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
+_FAMILIES: Final = tuple(frozenset(names.split()) for names in _NAMES)
 # Views of which one contradicts the other.
 _OPPOSITE: Final = tuple(frozenset(names.split()) for names in ("AP PA", "LL RL", "ML LM", "DP PD"))
 _SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})  # Image Laterality to a side
 _DIRECTIONS: Final = frozenset("LRAPHF")  # letters of Patient Orientation
-_NO_FLIP: Final = frozenset(("NO", ""))  # values of Field of View Horizontal Flip
 
 
 def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
     """View of a film, and notes on contradictions and on turned fields of view."""
     position, notes = _position(film)
     side, side_notes = _side(film)
-    view = FilmView(
-        position=position,
-        laterality=side,
-        body_part=film.image.series.body_part,
-        patient_orientation=_orientation(film),
-    )
+    body_part, orientation = film.image.series.body_part, _orientation(film)
+    view = FilmView(position=position, laterality=side, body_part=body_part, patient_orientation=orientation)
     return view, (*notes, *side_notes, *_turned(film))
 
 
 def _position(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
-    stated = film.word(film_tags.VIEW_POSITION)
+    stated = film.word(tags.VIEW_POSITION)
     stated = _SPELLINGS.get(stated or "", stated)
-    items = film.item.sequences.get(film_tags.VIEW_CODES, [])
+    items = film.item.sequences.get(tags.VIEW_CODES, [])
     raw = items[0].values if items else {}
-    is_known = values.keyword(raw.get(film_tags.CODE_SCHEME)) in _SCHEMES
-    coded = _VIEW_CODES.get(values.keyword(raw.get(film_tags.CODE_VALUE)) or "") if is_known else None
+    is_known = values.keyword(raw.get(tags.CODE_SCHEME)) in _SCHEMES
+    coded = _VIEW_CODES.get(values.keyword(raw.get(tags.CODE_VALUE)) or "") if is_known else None
     if stated is None or coded is None or stated == coded:
         return stated or coded, ()
     pair = {stated, coded}
@@ -274,18 +244,17 @@ def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
 
 def _orientation(film: FilmHeader) -> tuple[str, str] | None:
     """Patient Orientation where both directions are made of the letters L, R, A, P, H and F (PS3.3 C.7.6.1.1.1)."""
-    words = values.keywords(film.raw(film_tags.PATIENT_ORIENTATION))
+    words = values.keywords(film.raw(tags.PATIENT_ORIENTATION))
     if len(words) != 2 or not all(word and set(word) <= _DIRECTIONS for word in words):
         return None
     return words[0], words[1]
 
 
 def _turned(film: FilmHeader) -> tuple[str, ...]:
-    rotation = values.decimal(film.raw(film_tags.FIELD_ROTATION))
-    is_flipped = (film.word(film_tags.FIELD_FLIP) or "") not in _NO_FLIP
+    rotation = values.decimal(film.raw(tags.FIELD_ROTATION))
     notes = []
     if rotation:
         notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")
-    if is_flipped:
+    if (film.word(tags.FIELD_FLIP) or "NO") != "NO":
         notes.append("The field of view was flipped left to right after exposure.")
     return tuple(notes)

@@ -16,33 +16,17 @@ from typing import Final, NamedTuple
 # Codecs of the default repertoire and of Japanese with escape sequences.
 _ASCII: Final = "ascii"
 _JIS: Final = "iso2022_jp_2"
-_SETS: Final = MappingProxyType(
+_SETS: Final = MappingProxyType(  # codec of each defined term by its number or name (PS3.3 C.12.1.1.2)
     {
-        "6": _ASCII,
-        "13": "shift_jis",
-        "58": "gb2312",
-        "87": _JIS,
-        "100": "latin_1",
-        "101": "iso8859_2",
-        "109": "iso8859_3",
-        "110": "iso8859_4",
-        "126": "iso8859_7",
-        "127": "iso8859_6",
-        "138": "iso8859_8",
-        "144": "iso8859_5",
-        "148": "iso8859_9",
-        "149": "euc_kr",
-        "159": _JIS,
-        "166": "iso8859_11",
-        "192": "utf_8",
-        "203": "iso8859_15",
-        "GB18030": "gb18030",
-        "GBK": "gbk",
+        "6": _ASCII, "13": "shift_jis", "58": "gb2312", "87": _JIS, "100": "latin_1", "101": "iso8859_2",
+        "109": "iso8859_3", "110": "iso8859_4", "126": "iso8859_7", "127": "iso8859_6", "138": "iso8859_8",
+        "144": "iso8859_5", "148": "iso8859_9", "149": "euc_kr", "159": _JIS, "166": "iso8859_11", "192": "utf_8",
+        "203": "iso8859_15", "GB18030": "gb18030", "GBK": "gbk",
     }
-)
-"""Codec of each defined term by its registration number or name (PS3.3 C.12.1.1.2)."""
+)  # fmt: skip
 _TERM: Final = re.compile(r"(?:ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*)?([0-9]+|GBK|GB18030)\Z")
 """A defined term, also with the misspellings that occur: ``ISO-IR 100``, ``ISO IR 192``, ``ISO 2022 GBK``."""
+# Codec of the bytes from 0xA0 on, by the escape sequence that brings it in.
 _RIGHT_HALF: Final = MappingProxyType(
     {
         b")I": "shift_jis", b"-A": "latin_1", b"-B": "iso8859_2", b"-C": "iso8859_3", b"-D": "iso8859_4",
@@ -50,12 +34,10 @@ _RIGHT_HALF: Final = MappingProxyType(
         b"-T": "iso8859_11", b"-b": "iso8859_15", b"$)A": "gb2312", b"$)C": "euc_kr",
     }
 )  # fmt: skip
-"""Codec of the bytes from 0xA0 on, by the escape sequence that brings it in."""
 # Escape sequences of ISO 2022 that DICOM knows.
 _ESCAPE: Final = re.compile(rb"\x1b(\([BJ]|\$[@B]|\$\(D|\)I|-[ABCDFGHLMTb]|\$\)[AC])")
 _DELIMITER: Final = re.compile(rb"[\\^=\r\n\f\t]")  # ends what an escape sequence began (PS3.5 6.1.2.5.3)
-_CONTROL: Final = re.compile("[\x80-\x9f]")
-"""No character set of DICOM has printable characters here, Windows code pages do."""
+_CONTROL: Final = re.compile("[\x80-\x9f]")  # printable in no character set of DICOM, but in Windows code pages
 
 
 class Decoded(NamedTuple):
@@ -94,7 +76,6 @@ def _whole(raw: bytes, declared: list[str]) -> Decoded:
 
 
 def _read(raw: bytes, codec: str) -> str | None:
-    """Decoded bytes, or ``None`` where the set cannot hold them."""
     try:
         text = raw.decode(codec)
     except UnicodeError:

@@ -22,13 +22,9 @@ _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _DEEPEST: Final = 32  # deepest nesting walked: the standard's own objects stay below ten
-_MOST_ELEMENTS: Final = 4_000_000
-"""Most elements walked in one file: an enhanced CT of 4000 frames has some 200 000."""
-_LONGEST_VALUE: Final = 1024
-"""Bytes kept of one value unless more is asked for: nearly all that is wanted is short."""
-# Value representations with a length of 32 bits.
+_MOST_ELEMENTS: Final = 4_000_000  # walked in one file: an enhanced CT of 4000 frames has some 200 000
+# Value representations with a length of 32 and of 16 bits.
 _LONG: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-# Value representations with a length of 16 bits.
 _SHORT: Final = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 
@@ -54,8 +50,7 @@ class PixelPlace:
 
     offset: int
     length: int
-    is_words: bool = False
-    """Whether they are written as 16-bit words (OW): those of 8-bit pixels are swapped in big endian files."""
+    is_words: bool = False  # written as 16-bit words (OW): those of 8-bit pixels are swapped in big endian files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,27 +67,27 @@ def looks_explicit(head: bytes, offset: int) -> bool:
     return vr in _SHORT or vr in _LONG
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is kept of a data set: attributes, items of sequences, and how many bytes of one value."""
+
+    wanted: frozenset[int]
+    nested: frozenset[int] = frozenset()
+    longest: int = 1024
+
+
 class Walker:
-    """Walks the data set once; keeps values of `wanted` tags, items of `nested` ones, `longest` bytes of a value.
+    """Walks the data set once, and keeps what is asked for.
 
     `head` holds the first bytes of the file, or all of it; no element may reach beyond its whole `size` in bytes.
     """
 
-    __slots__ = ("_count", "_encoding", "_head", "_long", "_longest", "_nested", "_short", "_size", "_wanted", "pixels")
+    __slots__ = ("_count", "_encoding", "_head", "_kept", "_long", "_short", "_size", "pixels")
 
-    def __init__(
-        self,
-        head: bytes,
-        *,
-        size: int,
-        encoding: Encoding,
-        wanted: frozenset[int],
-        nested: frozenset[int],
-        longest: int = _LONGEST_VALUE,
-    ) -> None:
+    def __init__(self, head: bytes, *, size: int, encoding: Encoding, kept: Selection) -> None:
         order = ">" if encoding.is_big_endian else "<"
         self._head, self._size, self._encoding = head, size, encoding
-        self._wanted, self._nested, self._longest = wanted, nested, longest
+        self._kept = kept
         self._short: Callable[[bytes, int], tuple[int, int, bytes, int]] = struct.Struct(order + "HH2sH").unpack_from
         self._long: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(order + "HHI").unpack_from
         self._count = 0
@@ -129,7 +124,7 @@ class Walker:
 
     def _walk(self, offset: int, end: int, item: Item, *, depth: int, is_explicit: bool) -> int:  # noqa: C901
         """Walk elements up to `end` or an item delimiter; return the offset behind them. One loop: it is hot."""
-        wanted, size, values = self._wanted, len(self._head), item.values
+        kept, size, values = self._kept, len(self._head), item.values
         while offset < end:
             if offset + 8 > size:
                 self._require(offset + 8)
@@ -143,16 +138,16 @@ class Walker:
                 if tag == PIXEL_DATA:
                     self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
                 return offset
-            if length == UNDEFINED or (tag in self._nested and vr in {b"SQ", b"UN", b""}):
+            if length == UNDEFINED or (tag in kept.nested and vr in {b"SQ", b"UN", b""}):
                 is_coded = is_explicit and vr != b"UN"
                 offset = self._sequence(tag, offset, length, item, depth=depth + 1, is_explicit=is_coded)
                 continue
-            if tag in wanted:
+            if tag in kept.wanted:
                 if tag in values:
                     raise problem("file.damaged", "an attribute occurs twice")
                 if offset + length > size:
                     self._require(offset + length)
-                values[tag] = self._head[offset : offset + min(length, self._longest)]
+                values[tag] = self._head[offset : offset + min(length, kept.longest)]
             offset += length
         if offset > end:
             raise problem("file.truncated" if depth == 0 else "file.damaged")
@@ -165,7 +160,7 @@ class Walker:
         if depth > _DEEPEST:
             raise problem("file.nested_too_deep")
         end = self._size if length == UNDEFINED else offset + length
-        is_kept = tag in self._nested
+        is_kept = tag in self._kept.nested
         items: list[Item] = []
         while offset < end:
             self._require(offset + 8)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from calcreport.dicom.header.elements import PixelPlace
+from calcreport.dicom.header import tags, values
+from calcreport.dicom.header.elements import Item, PixelPlace
 from calcreport.dicom.source import ByteSource
 
+# Manufacturer and model of every object we write: what we, and routers, recognise our own results by.
 MAKER: Final = "calcreport"
-"""Manufacturer and model of every object we write: what we, and routers, recognise our own results by."""
-
+# Begins the name that stands for a missing Study, Series or SOP Instance UID; a digest of the content follows.
 NO_UID: Final = "no-uid-"
-"""Begins the name that stands for a missing Study, Series or SOP Instance UID; a digest of the content follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +29,11 @@ class PixelDescription:
     bits_stored: int | None
     high_bit: int | None
     representation: int | None
-    padding: int | None
+    padding: int | None  # this and its limit: raw 16 bits, unsigned; their meaning follows `representation`
     padding_limit: int | None
-    """Raw 16 bits, unsigned; their meaning follows `representation`."""
-    place: PixelPlace | None
-    """Where the pixel data lie; ``None`` without any."""
-    is_big_endian: bool = False
-    """Byte order of native pixels."""
-    derived: tuple[str, ...] = ()
-    """Attributes the header leaves out and that follow from others; they are filled in here."""
+    place: PixelPlace | None  # where the pixel data lie; ``None`` without any
+    is_big_endian: bool = False  # byte order of native pixels
+    derived: tuple[str, ...] = ()  # attributes the header leaves out and that follow from others; filled in here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +50,7 @@ class PatientHeader:
     accession_number: str | None
     patient_id_issuer: str | None = None
     age_note: str = ""
-    name_note: str | None = None
-    """Sentence on a name that is not written in the declared character set; no patient data."""
+    name_note: str | None = None  # sentence on a name not written in the declared character set; no patient data
 
     def __repr__(self) -> str:
         """Hide the identity from logs and tracebacks."""
@@ -119,22 +114,44 @@ class Plane:
     """One slice: a single-frame file, or one frame of a multi-frame file; ``None`` where missing or malformed."""
 
     image: ImageHeader = field(repr=False)
-    frame: int | None
-    """1-based frame number; ``None`` in a single-frame file."""
-    position_mm: tuple[float, ...] | None
-    """Centre of the first pixel, LPS mm."""
-    orientation: tuple[float, ...] | None
-    """Direction of increasing column index, then of increasing row index, LPS."""
-    spacing_mm: tuple[float, ...] | None
-    """Distance between rows, between columns."""
+    frame: int | None  # 1-based frame number; ``None`` in a single-frame file
+    position_mm: tuple[float, ...] | None  # centre of the first pixel, LPS mm
+    orientation: tuple[float, ...] | None  # direction of increasing column index, then of increasing row index, LPS
+    spacing_mm: tuple[float, ...] | None  # distance between rows, between columns
     thickness_mm: float | None
-    spacing_between_mm: float | None
-    """Spacing Between Slices: only compared, never used."""
+    spacing_between_mm: float | None  # Spacing Between Slices: only compared, never used
     slope: float | None
     intercept: float | None
     rescale_type: str | None
     image_type: tuple[str, ...]
     kernel: str | None
     volumetric: str | None
-    phase: tuple[tuple[str, bytes], ...]
-    """Attributes that may tell phases at one position apart: name and value."""
+    phase: tuple[tuple[str, bytes], ...]  # attributes that may tell phases at one position apart: name and value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmHeader:
+    """One radiograph that may be read."""
+
+    image: ImageHeader = field(repr=False)
+    item: Item = field(repr=False)  # raw attributes of `tags.FILM_WANTED`
+    notes: tuple[str, ...] = ()  # what was found while sorting; no patient data
+
+    def raw(self, tag: int) -> bytes | None:
+        """Value of an attribute of the data set as it stands in the file, or ``None``."""
+        return self.item.values.get(tag)
+
+    def word(self, tag: int) -> str | None:
+        """Coded string of an attribute, in capitals and cleaned, or ``None`` when it is empty."""
+        return values.keyword(self.raw(tag))
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """Image Type."""
+        return values.keywords(self.raw(tags.IMAGE_TYPE))
+
+    @property
+    def is_for_processing(self) -> bool:
+        """Whether it is the detector's unprocessed image, by its storage class or by its Presentation Intent Type."""
+        is_class = self.image.series.sop_class_uid == tags.DX_FOR_PROCESSING
+        return is_class or self.word(tags.PRESENTATION_INTENT) == "FOR PROCESSING"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from calcreport.dicom.codes import problem
 from calcreport.dicom.header import tags, values
-from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Walker, looks_explicit
+from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Selection, Walker, looks_explicit
 from calcreport.dicom.header.image_header import (
     NO_UID,
+    FilmHeader,
     ImageHeader,
     PatientHeader,
     PixelDescription,
@@ -20,13 +22,11 @@ from calcreport.dicom.header.image_header import (
 )
 from calcreport.dicom.source import ByteSource, DeflatedSource
 
-HEAD_BYTES: Final = 16_384
-"""Read first: holds the header of most CT files; more is read when it does not."""
-_LARGEST_HEADER: Final = 268_435_456
-"""Largest header walked, bytes: an enhanced CT of 4000 frames has some 10 MB."""
+HEAD_BYTES: Final = 16_384  # read first: holds the header of most CT files; more is read when it does not
+_LARGEST_HEADER: Final = 268_435_456  # walked, bytes: an enhanced CT of 4000 frames has some 10 MB
 _META_GROUP: Final = b"\x02\x00"  # group 0002, little-endian
 _PREAMBLE: Final = 128  # bytes
-_META_WANTED: Final = frozenset((0x00020002, 0x00020010))  # SOP class, transfer syntax
+_STORAGE_CLASS: Final = 0x00020002  # Media Storage SOP Class UID
 _TRANSFER_SYNTAX: Final = 0x00020010  # Transfer Syntax UID
 _PHASES: Final = (
     ("temporal position", 0x00200100),
@@ -43,19 +43,17 @@ _PHASES: Final = (
     ("acquisition time", tags.ACQUISITION_DATE_TIME),
     ("content time", tags.CONTENT_TIME),
 )  # attributes that tell phases at one position apart
-# Fields of patient and study.
-_PATIENT: Final = {
-    "identity": 0x00100020,
-    "name": 0x00100010,
-    "birth": 0x00100030,
-    "sex": 0x00100040,
-    "age": 0x00101010,
-    "study_date": 0x00080020,
-    "study_description": 0x00081030,
-    "accession": 0x00080050,
-    "issuer": 0x00100021,
-    "charset": tags.CHARSET,
+# Attributes of patient and study, by the fields that are their text or identifier, or by another word.
+_PATIENT_TEXTS: Final[dict[str, tuple[int, Callable[[bytes | None, bytes | None], str | None]]]] = {
+    "patient_id": (0x00100020, values.identifier),
+    "name": (0x00100010, values.person_name),
+    "study_description": (0x00081030, values.text),
+    "accession_number": (0x00080050, values.identifier),
+    "patient_id_issuer": (0x00100021, values.identifier),
+    "name_note": (0x00100010, values.name_note),
 }
+_BIRTH, _SEX, _AGE, _STUDY_DATE = _OTHERS = 0x00100030, 0x00100040, 0x00101010, 0x00080020
+_PATIENT: Final = (*dict.fromkeys(tag for tag, _ in _PATIENT_TEXTS.values()), *_OTHERS, tags.CHARSET)  # all of both
 _SERIES_TEXTS: Final = {
     "description": 0x0008103E,
     "protocol": 0x00181030,
@@ -69,14 +67,12 @@ _SERIES_WORDS: Final = {
     "acquisition_type": tags.ACQUISITION_TYPE,
     "volume_technique": 0x00089207,
 }  # coded words of a series
-_AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)
-"""Volume, start time and total dose of the contrast medium."""
-_SERIES: Final = (
+_AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)  # volume, start time and total dose of contrast medium
+_SERIES: Final = (  # attributes that are the same in all files of most series
     *_SERIES_TEXTS.values(), *_SERIES_WORDS.values(), *_AMOUNTS, tags.MODALITY, tags.SOP_CLASS, tags.SERIES_NUMBER,
     tags.LATERALITY, tags.IMAGE_LATERALITY, tags.KVP, tags.CONTRAST_AGENT, tags.CONTRAST_ROUTE,
     tags.CONTRAST_INGREDIENT, tags.MULTI_ENERGY, tags.LOSSY, tags.LOSSY_RATIO, tags.BURNED_IN, tags.CHARSET,
 )  # fmt: skip
-"""Attributes that are the same in all files of most series."""
 _PIXEL_NUMBERS: Final = {
     "samples": 0x00280002,
     "rows": 0x00280010,
@@ -89,19 +85,20 @@ _PIXEL_NUMBERS: Final = {
     "padding_limit": 0x00280121,
 }  # fields of the pixel description
 # Every attribute read of a CT image.
-_WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT.values(), _SERIES, _PIXEL_NUMBERS.values())
+_WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT, _SERIES, _PIXEL_NUMBERS.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What is kept of a data set: attributes, sequences, and how many bytes of one value."""
-
-    wanted: frozenset[int] = _WANTED
-    nested: frozenset[int] = tags.NESTED
-    longest: int = 1024
-
-
-_CT_SELECTION: Final = Selection()  # what is kept of a CT image
+# What is kept of a CT image and of file meta information.
+_CT_SELECTION: Final = Selection(wanted=_WANTED, nested=tags.NESTED)
+_META_SELECTION: Final = Selection(wanted=frozenset((_STORAGE_CLASS, _TRANSFER_SYNTAX)))
+# What is kept of a film; a polygon of a thousand vertices has 16 384 bytes.
+_FILM_SELECTION: Final = Selection(wanted=tags.FILM_WANTED, nested=tags.FILM_NESTED, longest=16_384)
+_FILM_TABLES: Final = Selection(
+    wanted=frozenset((tags.LUT_DESCRIPTOR, tags.LUT_DATA)),
+    nested=frozenset((tags.MODALITY_LUT, tags.VOI_LUT)),
+    longest=131_072,
+)  # read with the film; a lookup table has at most 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)
+_EXPLICIT: Final = Encoding(is_explicit=True)  # of file meta information and deflated data sets
 
 
 def read_header(
@@ -119,11 +116,12 @@ def read_header(
     syntax, offset, storage_class = _meta(head, source.size)
     if storage_class == tags.DICOMDIR:
         raise problem("file.dicomdir")
+    encoding = _encoding(head, offset, syntax)
     if syntax == tags.DEFLATED:
-        source = DeflatedSource(source, offset, inflate_limit)
-        item, place, encoding = _inflated(source, _CT_SELECTION)
+        source, encoding = DeflatedSource(source, offset, inflate_limit), _EXPLICIT
+        item, place = _data_set(source, source.head(HEAD_BYTES), 0, encoding, _CT_SELECTION)
     else:
-        item, place, encoding = _data_set(source, head, offset, syntax, _CT_SELECTION)
+        item, place = _data_set(source, head, offset, encoding, _CT_SELECTION)
     if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
         item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
     image = _image(source, item, place, syntax or (tags.EXPLICIT if encoding.is_explicit else tags.IMPLICIT), encoding)
@@ -137,20 +135,26 @@ def read_header(
 
 def walk_again(image: ImageHeader, kept: Selection) -> Item:
     """Other attributes of a file whose header was read; errors as for `read_header`."""
-    source = image.source
-    if isinstance(source, DeflatedSource):
-        return _inflated(source, kept)[0]
-    head = source.read(0, min(source.size, HEAD_BYTES))
-    syntax, offset, _storage_class = _meta(head, source.size)
-    return _data_set(source, head, offset, syntax, kept)[0]
+    head = image.source.head(HEAD_BYTES)
+    if isinstance(image.source, DeflatedSource):
+        return _data_set(image.source, head, 0, _EXPLICIT, kept)[0]
+    syntax, offset, _storage_class = _meta(head, image.source.size)
+    return _data_set(image.source, head, offset, _encoding(head, offset, syntax), kept)[0]
+
+
+def film_of(image: ImageHeader) -> FilmHeader:
+    """Radiograph of a file whose storage class says that it is one; errors as for `read_header`."""
+    return FilmHeader(image=image, item=walk_again(image, _FILM_SELECTION))
+
+
+def tables_of(film: FilmHeader) -> Item:
+    """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
+    return walk_again(film.image, _FILM_TABLES)
 
 
 def meta_end(head: bytes) -> int:
-    """Offset of the data set: where the file meta information ends.
-
-    Raises `NotDicomError` ``file.not_dicom`` or ``file.damaged``.
-    """
-    if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+    """Offset of the data set, behind the file meta information; raises ``file.not_dicom``, ``file.damaged``."""
+    if _has_preamble(head):
         offset = _PREAMBLE + 4
     elif head[:2] == _META_GROUP or (head[:2] == b"\x08\x00" and head[3:4] == b"\0"):
         offset = 0
@@ -166,6 +170,10 @@ def meta_end(head: bytes) -> int:
     return end
 
 
+def _has_preamble(head: bytes) -> bool:
+    return head[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+
+
 def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
     """Transfer syntax (``None`` when not stated), offset of the data set, media storage class."""
     end = meta_end(head)
@@ -173,57 +181,34 @@ def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
         return None, 0, None
     if end > len(head):
         raise problem("file.truncated" if end > size else "file.damaged")
-    walker = Walker(head[:end], size=end, encoding=Encoding(is_explicit=True), wanted=_META_WANTED, nested=frozenset())
-    item = walker.walk(_PREAMBLE + 4 if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0)
-    return (
-        values.uid(item.values.get(_TRANSFER_SYNTAX)),
-        end,
-        values.uid(item.values.get(0x00020002)),
-    )
+    walker = Walker(head[:end], size=end, encoding=_EXPLICIT, kept=_META_SELECTION)
+    raw = walker.walk(_PREAMBLE + 4 if _has_preamble(head) else 0).values
+    return values.uid(raw.get(_TRANSFER_SYNTAX)), end, values.uid(raw.get(_STORAGE_CLASS))
+
+
+def _encoding(head: bytes, offset: int, syntax: str | None) -> Encoding:
+    return Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=syntax == tags.BIG_ENDIAN)
 
 
 def _data_set(
-    source: ByteSource, head: bytes, offset: int, syntax: str | None, kept: Selection
-) -> tuple[Item, PixelPlace | None, Encoding]:
-    is_big = syntax == tags.BIG_ENDIAN
-    encoding = Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=is_big)
-    while True:
-        walker = _walker(head, source.size, encoding, kept)
-        try:
-            item = walker.walk(offset)
-        except MoreNeeded as more:
-            head = _longer(source, head, more.size)
-        else:
-            return item, walker.pixels, encoding
+    source: ByteSource, head: bytes, offset: int, encoding: Encoding, kept: Selection
+) -> tuple[Item, PixelPlace | None]:
+    """What is kept of a data set that begins at `offset`, and the place of its pixels.
 
-
-def _longer(source: ByteSource, head: bytes, needed: int) -> bytes:
-    """Head that holds at least `needed` bytes, doubled so that a long header costs few reads."""
-    if needed > _LARGEST_HEADER:
-        raise problem("file.damaged", "the header is too large")
-    length = min(source.size, max(needed + HEAD_BYTES, 2 * len(head)))
-    return head + source.read(len(head), length - len(head))
-
-
-def _walker(head: bytes, size: int, encoding: Encoding, kept: Selection) -> Walker:
-    return Walker(head, size=size, encoding=encoding, wanted=kept.wanted, nested=kept.nested, longest=kept.longest)
-
-
-def _inflated(source: DeflatedSource, kept: Selection) -> tuple[Item, PixelPlace | None, Encoding]:
+    `head` is the first `HEAD_BYTES`; a longer one, doubled so that a long header costs few reads, is read when needed.
+    """
     length = HEAD_BYTES
     while True:
-        head = source.head(length)
-        is_complete = len(head) < length
-        size = len(head) if is_complete else source.size
-        walker = _walker(head, size, Encoding(is_explicit=True), kept)
+        # Only its end tells how long a deflated data set is.
+        is_complete = isinstance(source, DeflatedSource) and len(head) < length
+        walker = Walker(head, size=len(head) if is_complete else source.size, encoding=encoding, kept=kept)
         try:
-            item = walker.walk(0)
+            return walker.walk(offset), walker.pixels
         except MoreNeeded as more:
             if more.size > _LARGEST_HEADER:
                 raise problem("file.damaged", "the header is too large") from None
-            length = max(2 * length, more.size)
-        else:
-            return item, walker.pixels, Encoding(is_explicit=True)
+            length = min(source.size, max(more.size + HEAD_BYTES, 2 * len(head)))
+            head = source.head(length)
 
 
 def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding) -> ImageHeader:
@@ -240,7 +225,7 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         instance_uid=instance,
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
-        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT.values())),
+        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT)),
         series=_series(tuple(raw.get(tag) for tag in _SERIES), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
@@ -257,38 +242,26 @@ def _uid(raw: bytes | None) -> str:
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
     of = dict(zip(_PATIENT, raw, strict=True))
-    name, charset, study_date = of["name"], of["charset"], values.day(of["study_date"])
-    at_study = values.age_at_study(of["age"], values.day(of["birth"]), study_date)
+    study_date = values.day(of[_STUDY_DATE])
+    at_study = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
     return PatientHeader(
-        patient_id=values.identifier(of["identity"], charset),
-        name=values.person_name(name, charset),
+        **{name: convert(of[tag], of[tags.CHARSET]) for name, (tag, convert) in _PATIENT_TEXTS.items()},
         birth_date=at_study.birth_date,
-        sex=values.sex(of["sex"]),
+        sex=values.sex(of[_SEX]),
         age_years=at_study.years,
         age_note=at_study.note,
         study_date=study_date,
-        study_description=values.text(of["study_description"], charset),
-        accession_number=values.identifier(of["accession"], charset),
-        patient_id_issuer=values.identifier(of["issuer"], charset),
-        name_note=values.name_note(name, charset),
     )
 
 
 def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
     """Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded."""
-    return tuple(
-        (
-            agent.values.get(tags.CODE_MEANING, b""),
-            b" ".join(
-                route.values.get(tags.CODE_MEANING, b"") for route in agent.sequences.get(tags.CONTRAST_ROUTES, [])
-            ),
-        )
-        for agent in item.sequences.get(tags.CONTRAST_AGENTS, [])
-    )
+    agents = item.sequences.get(tags.CONTRAST_AGENTS, [])
+    return tuple((_meaning([agent]), _meaning(agent.sequences.get(tags.CONTRAST_ROUTES, []))) for agent in agents)
 
 
-def _joined(attribute: bytes | None, coded: list[bytes], charset: bytes | None) -> str | None:
-    return values.text(b" ".join(filter(None, (attribute, *coded))), charset)
+def _meaning(codes: list[Item]) -> bytes:
+    return b" ".join(code.values.get(tags.CODE_MEANING, b"") for code in codes)
 
 
 def _is_amount(raw: bytes | None) -> bool:
@@ -300,6 +273,8 @@ def _is_amount(raw: bytes | None) -> bool:
 def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
     of = dict(zip(_SERIES, raw, strict=True))
     charset = of[tags.CHARSET]
+    named = (of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], *(agent for agent, _ in agents))
+    routes = (of[tags.CONTRAST_ROUTE], *(route for _, route in agents))
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
     return SeriesHeader(
         **{name: values.text(of[tag], charset) for name, tag in _SERIES_TEXTS.items()},
@@ -309,10 +284,8 @@ def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ..
         number=values.integer(of[tags.SERIES_NUMBER]),
         laterality=values.keyword(of[tags.IMAGE_LATERALITY]) or values.keyword(of[tags.LATERALITY]),
         kvp=values.decimal(of[tags.KVP]),
-        contrast_agent=_joined(
-            of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], [a for a, _ in agents], charset
-        ),
-        contrast_route=_joined(of[tags.CONTRAST_ROUTE], [route for _, route in agents], charset),
+        contrast_agent=values.text(b" ".join(filter(None, named)), charset),
+        contrast_route=values.text(b" ".join(filter(None, routes)), charset),
         has_contrast_amount=any(_is_amount(of[tag]) for tag in _AMOUNTS) or any(not any(agent) for agent in agents),
         is_multi_energy=values.keyword(of[tags.MULTI_ENERGY]) == "YES",
         is_lossy=values.strip(of[tags.LOSSY] or b"") == b"01" or syntax in tags.LOSSY_SYNTAXES,
@@ -365,8 +338,8 @@ def plane_of(image: ImageHeader, item: Item, *, frame: int | None = None) -> Pla
     )
 
 
+# Attributes taken from the data set itself where no functional group states them.
 _FROM_DATA_SET: Final = (tags.IMAGE_TYPE, tags.VOLUMETRIC, tags.ACQUISITION_DATE_TIME, tags.KERNEL)
-"""Attributes taken from the data set itself where no functional group states them."""
 
 
 def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
@@ -387,22 +360,15 @@ def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
     common: dict[int, bytes] = {tag: item.values[tag] for tag in _FROM_DATA_SET if tag in item.values}
     for group in shared:
         common |= _flattened(group)
-    if per_frame:
-        image = _with_frame_attributes(image, common | _flattened(per_frame[0]))
+    if per_frame:  # attributes of the series that only the functional groups state
+        raw, series = common | _flattened(per_frame[0]), image.series
+        kvp = values.decimal(raw.get(tags.KVP)) if series.kvp is None else series.kvp
+        kind = series.acquisition_type or values.keyword(raw.get(tags.ACQUISITION_TYPE))
+        image = replace(image, series=replace(series, kvp=kvp, acquisition_type=kind))
     return tuple(
         plane_of(image, Item(values=common | _flattened(group)), frame=number)
         for number, group in enumerate(per_frame, start=1)
     )
-
-
-def _with_frame_attributes(image: ImageHeader, raw: dict[int, bytes]) -> ImageHeader:
-    """Image whose series attributes include those that only the functional groups state."""
-    series = replace(
-        image.series,
-        kvp=image.series.kvp if image.series.kvp is not None else values.decimal(raw.get(tags.KVP)),
-        acquisition_type=image.series.acquisition_type or values.keyword(raw.get(tags.ACQUISITION_TYPE)),
-    )
-    return replace(image, series=series)
 
 
 def _flattened(group: Item) -> dict[int, bytes]:

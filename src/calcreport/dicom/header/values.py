@@ -9,34 +9,28 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from calcreport.dicom.header.charsets import decode
 
-# Texts of DS, IS, UI, AS and DA; longer numbers and UIDs are none.
+# Texts of DS, IS, UI, AS and DA.
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,12}\Z")
 _UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*\Z")
 _AGE: Final = re.compile(rb"([0-9]{1,3})([DWMY])\Z")
 _DATE: Final = re.compile(rb"[0-9]{8}\Z")
-_LONGEST_NUMBER: Final = 64
-_LONGEST_UID: Final = 64
+_LONGEST: Final = 64  # characters of a number or UID
 _LONGEST_IDENTITY: Final = 1024  # characters of a name or an identifier; what is longer is none
 _DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})  # days of the units of an age
 _OLDEST_YEARS: Final = 122  # nobody is known to have lived longer; what says so is a placeholder
 _NO_BIRTH: Final = "1900-01-01"  # written where a birth date is not known or was removed
+# Defined terms of Patient's Sex (PS3.3 C.7.1.1), by what people and systems write for them.
 _SEXES: Final = MappingProxyType(
-    {
-        word: letter
-        for letter, words in (("F", "F FEMALE W WEIBLICH"), ("M", "M MALE"), ("O", "O OTHER"))
-        for word in words.split()
-    }
+    dict.fromkeys(("F", "FEMALE", "W", "WEIBLICH"), "F") | {"M": "M", "MALE": "M", "O": "O", "OTHER": "O"}
 )
-"""Defined terms of Patient's Sex (PS3.3 C.7.1.1), and what people and systems write for them."""
 
 
 def strip(raw: bytes) -> bytes:
@@ -49,19 +43,11 @@ def decimals(raw: bytes | None, count: int) -> tuple[float, ...] | None:
     """Exactly `count` finite decimal strings, or ``None`` when anything else stands there."""
     if not raw:
         return None
-    parts = raw.split(b"\\")
-    if len(parts) != count:
+    parts = [strip(part) for part in raw.split(b"\\")]
+    if len(parts) != count or not all(len(part) <= _LONGEST and _DECIMAL.match(part) for part in parts):
         return None
-    numbers = []
-    for part in parts:
-        text = strip(part)
-        if len(text) > _LONGEST_NUMBER or not _DECIMAL.match(text):
-            return None
-        number = float(text)
-        if not math.isfinite(number):
-            return None
-        numbers.append(number)
-    return tuple(numbers)
+    numbers = tuple(map(float, parts))
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def decimal(raw: bytes | None) -> float | None:
@@ -79,16 +65,14 @@ def integer(raw: bytes | None) -> int | None:
 
 def unsigned_16(raw: bytes | None, *, is_big_endian: bool = False) -> int | None:
     """One unsigned 16-bit number, or ``None`` when the value is not exactly two bytes long."""
-    if raw is None or len(raw) != 2:
-        return None
-    return int.from_bytes(raw, "big" if is_big_endian else "little")
+    return int.from_bytes(raw, "big" if is_big_endian else "little") if raw is not None and len(raw) == 2 else None
 
 
 @lru_cache(maxsize=1024)
 def uid(raw: bytes | None) -> str | None:
     """Give a UID made of digits and single dots, at most 64 characters, or ``None``."""
     text = strip(raw or b"")
-    return text.decode("ascii") if len(text) <= _LONGEST_UID and _UID.match(text) else None
+    return text.decode("ascii") if len(text) <= _LONGEST and _UID.match(text) else None
 
 
 @lru_cache(maxsize=1024)
@@ -166,8 +150,7 @@ def day(raw: bytes | None) -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgeAtStudy:
+class AgeAtStudy(NamedTuple):
     """Age and birth date (``YYYY-MM-DD``), ``None`` where nothing states them; a sentence on a contradiction."""
 
     years: float | None
@@ -182,34 +165,31 @@ def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> Age
     study unless the age is given in days, weeks or months.
     """
     stated = _stated_years(age)
-    match = _AGE.match(strip(age or b"").upper())
-    is_infant = match is not None and match[2] != b"Y"
+    is_infant = stated is not None and not strip(age or b"").upper().endswith(b"Y")
     if birth == _NO_BIRTH or (birth is not None and birth == study and not is_infant):
         birth = None
     if birth is None or study is None:
-        return AgeAtStudy(years=stated, birth_date=birth)
+        return AgeAtStudy(stated, birth)
     born = _years_between(date.fromisoformat(birth), date.fromisoformat(study))
     if born < 0:
         note = "The birth date in the image header lies after the study date and was not used."
-        return AgeAtStudy(years=stated, birth_date=birth, note=note)
+        return AgeAtStudy(stated, birth, note)
     if born > _OLDEST_YEARS:
-        return AgeAtStudy(years=stated, birth_date=birth)
+        return AgeAtStudy(stated, birth)
     note = ""
     if stated is not None and abs(math.floor(born) - math.floor(stated)) > 1:
         note = (
             f"The image header contradicts itself on age: {math.floor(stated)} years stated, {math.floor(born)} years "
             "by the birth date, which was used."
         )
-    return AgeAtStudy(years=born, birth_date=birth, note=note)
+    return AgeAtStudy(born, birth, note)
 
 
 def _years_between(birth: date, study: date) -> float:
     """Completed years by the calendar, and the part of a year since; negative when the birth comes after."""
     completed = study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day))
     days = (study - birth).days
-    if completed < 1:
-        return days / 365.25
-    return completed + min(max(days - round(completed * 365.25), 0), 365) / 365.25
+    return days / 365.25 if completed < 1 else completed + min(max(days - round(completed * 365.25), 0), 365) / 365.25
 
 
 def _stated_years(age: bytes | None) -> float | None:

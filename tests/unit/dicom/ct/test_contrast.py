@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from pydicom.dataset import Dataset
 
-from calcreport.dicom.ct.acquisition import contrast_of
+from calcreport.dicom.ct.read import contrast_of
 from calcreport.model.image import Contrast
 
 NONE, VENOUS, ARTERIAL, GIVEN, UNKNOWN = (
