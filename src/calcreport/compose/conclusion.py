@@ -19,7 +19,7 @@ from calcreport.text.film import name_films, name_limit
 from calcreport.text.impression import join_advice, name_flags, write_impression
 from calcreport.text.statements import Statements
 from calcreport.text.technique import say_no_lesion, say_not_searched
-from calcreport.text.wording import as_sentence, spell_number
+from calcreport.text.wording import as_sentence, present, spell_number
 
 THICK_SLICE_MM: Final = 3.0
 """Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
@@ -178,7 +178,7 @@ def conclude(
     facts, decision = in_own_words(facts, statements), in_own_words(decision, statements)
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
-    negative = say_no_lesion(facts, statements)
+    words = present(facts, statements)
     concluded = facts.model_copy(
         update={
             "lesions": lesions,
@@ -187,16 +187,14 @@ def conclude(
             "flags_summary": decision.flags_summary,
             "recommendations": join_advice(decision.recommendations, lesions),
             "limitations": collect_limitations(facts, decision, lesions, statements),
-            "would_change": describe_changes(
-                decision, numbered, statements, size_name=name_flags(facts, statements)[0]
-            ),
+            "would_change": describe_changes(decision, numbered, statements, size_name=name_flags(words)["size"]),
             "comparison": _name_comparison(rule_findings),
             "laboratory": decision.laboratory,
             "inputs": decision.inputs,
             "findings": _keep(rule_findings, numbered),
         }
     )
-    items = write_impression(concluded, statements, negative=negative)
+    items = write_impression(present(concluded, statements), negative=say_no_lesion(words))
     return concluded.model_copy(update={"impression": tuple(item.text for item in items)})
 
 

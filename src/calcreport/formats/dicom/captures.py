@@ -21,11 +21,10 @@ from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, st
 from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
-from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
+from calcreport.model.report import Concern, FlagState, Laterality, Lesion
 from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
-from calcreport.text.section import spell_mineral
 from calcreport.text.statements import Statements
-from calcreport.text.wording import lengths_of, name_depth, name_place
+from calcreport.text.wording import Presenter, name_depth, name_place, spell_mineral
 
 LONGEST_EDGE_PX: Final = 1600
 """A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
@@ -57,29 +56,31 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     `pictures` are PNG by file name; there is an overview of CT alone. The result is RGB, `_WIDTH_PX` wide and as high
     as it has to be; nothing of the patient is drawn.
     """
-    report, say = subject.report, subject.statements
+    report, words = subject.report, subject.words
     lines = _Lines()
-    lines.add(say.say("capture.summary"), size=30)
-    lines.add(say.say("capture.draft"), size=26, colour=DRAFT)
+    lines.add(words.say("capture.summary"), size=30)
+    lines.add(words.say("capture.draft"), size=26, colour=DRAFT)
     lines.height += 12
     if is_assessed(report):
-        reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
-        flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
-        lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
+        reported = [] if report.lesions else name_summary_flags(words, FlagState.PRESENT)
+        flags = words.say("capture.flags", flags=words.join(reported)) if reported else ""
+        lines.add(words.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.height += 8
     for number, item in enumerate(report.impression, start=1):
         if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
-            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
+            lines.add(words.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
             break
         lines.height += 6
     lines.height += 10
     for lesion in report.lesions[:_MOST_ROWS]:
-        lines.add(say.say("capture.row", id=lesion.id, what=_describe(lesion, report, say)), size=20, hang=44)
+        lines.add(words.say("capture.row", id=lesion.id, what=_describe(lesion, words)), size=20, hang=44)
     if len(report.lesions) > _MOST_ROWS:
-        lines.add(say.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
-    overview = _overview(pictures)
+        lines.add(words.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
+    overview = _open(pictures[OVERVIEW_IMAGE]) if OVERVIEW_IMAGE in pictures else None
+    if overview is not None:
+        overview.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
     software = report.software
-    maker = say.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
+    maker = words.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
     height = lines.height + (overview.height + 24 if overview else 0) + 3 * _EDGE_PX + 20
     canvas = Image.new("RGB", (_WIDTH_PX, height), BACKGROUND)
     lines.write(canvas)
@@ -89,79 +90,65 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     return canvas
 
 
-def draw_lesion_capture(picture: bytes, lesion: Lesion, report: Report, statements: Statements) -> Image.Image:
+def draw_lesion_capture(picture: bytes, lesion: Lesion, words: Presenter) -> Image.Image:
     """Key image of a lesion under a line that names its concern and flags, and that it is a draft."""
-    flags = _name_flags(lesion, report, statements)
-    text = statements.say(
-        "capture.lesion",
-        id=lesion.id,
-        concern=statements.say(f"concern.{lesion.concern}"),
-        flags=statements.say("capture.flags", flags=flags) if flags else "",
-    )
-    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], statements)
+    concern = words.say(f"concern.{lesion.concern}")
+    text = words.say("capture.lesion", id=lesion.id, concern=concern, flags=_say_flags(lesion, words))
+    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], words)
 
 
-def draw_film_capture(picture: bytes, report: Report, statements: Statements) -> Image.Image:
+def draw_film_capture(picture: bytes, words: Presenter) -> Image.Image:
     """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study if any was assessed."""
-    film = _open(picture)
+    film, report = _open(picture), words.report
     film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    concern = statements.say(f"concern.{report.concern}") if is_assessed(report) else ""
-    return _under_strip(film, concern, OF_CONCERN[report.concern], statements)
+    concern = words.say(f"concern.{report.concern}") if is_assessed(report) else ""
+    return _under_strip(film, concern, OF_CONCERN[report.concern], words)
 
 
 class _Lines:
     """Lines of text one below the other."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, str, int, Colour]] = []
+        self.rows: list[tuple[int, int, str, int, Colour]] = []
         self.height = _EDGE_PX
 
     def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int = 10_000) -> bool:
         """Add folded text, other lines `hang` pixels further right; false, and none, above `at_most` lines in all."""
         folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
-        if len(self._rows) + len(folded) > at_most:
+        if len(self.rows) + len(folded) > at_most:
             return False
         for position, line in enumerate(folded):
-            self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
+            self.rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
             self.height += round(size * 1.4)
         return True
 
     def write(self, canvas: Image.Image) -> None:
-        for x, y, line, size, colour in self._rows:
+        for x, y, line, size, colour in self.rows:
             write_text(canvas, (x, y), line, size=size, colour=colour)
 
 
-def _describe(lesion: Lesion, report: Report, say: Statements) -> str:
+def _describe(lesion: Lesion, words: Presenter) -> str:
     """One line: place, longest dimension, depth, concern and flags."""
-    lengths = lengths_of(report)
-    parts = [name_place(lesion.location, say)]
-    if lesion.mass.max_diameter_mm is not None:
-        parts.append(say.say("capture.mass", length=lengths.spell(lesion.mass.max_diameter_mm)))
-    mineral = spell_mineral(report, lesion, say)
-    parts += [say.say("capture.longest", length=mineral)] if mineral else []
-    parts.append(name_depth(lesion, say))
-    flags = _name_flags(lesion, report, say)
-    concern = say.say(f"concern.{lesion.concern}")
-    return "; ".join([*filter(None, parts), concern + (say.say("capture.flags", flags=flags) if flags else "")])
+    mass_mm, mineral = lesion.mass.max_diameter_mm, spell_mineral(lesion, words)
+    parts = (
+        name_place(lesion.location, words),
+        "" if mass_mm is None else words.say("capture.mass", length=words.lengths.spell(mass_mm)),
+        words.say("capture.longest", length=mineral) if mineral else "",
+        name_depth(lesion, words),
+        words.say(f"concern.{lesion.concern}") + _say_flags(lesion, words),
+    )
+    return "; ".join(filter(None, parts))
 
 
-def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
-    """Flags that are met, then possible ones as such."""
-    flags = list_flags(report, lesion, say)
+def _say_flags(lesion: Lesion, words: Presenter) -> str:
+    """Flags that are met, then possible ones as such; empty without any."""
+    flags = list_flags(lesion, words)
     met, possible = (
-        say.join([name for name, flag in flags if flag.state is wanted])
+        words.join([name for name, flag in flags if flag.state is wanted])
         for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
     )
-    return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))
-
-
-def _overview(pictures: Mapping[str, bytes]) -> Image.Image | None:
-    content = pictures.get(OVERVIEW_IMAGE)
-    if content is None:
-        return None
-    picture = _open(content)
-    picture.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
-    return picture
+    named = "; ".join(filter(None, (met, words.say("capture.possible", flags=possible) if possible else "")))
+    return words.say("capture.flags", flags=named) if named else ""
 
 
 def _open(content: bytes) -> Image.Image:
@@ -228,20 +215,18 @@ def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str,
 
 def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str, Image.Image, list[str]]]:
     """Kind, picture and source images of each capture, in order."""
-    report, statements = subject.report, subject.statements
-    lesions = report.lesions
+    words, lesions = subject.words, subject.report.lesions
     yield "summary", draw_summary(subject, pictures), [uid for lesion in lesions for uid in _images_of(lesion)[:1]]
     for lesion in lesions:
         uids = _images_of(lesion)
         for view, name in enumerate(lesion.images):
             if name in pictures:
-                drawn = draw_lesion_capture(pictures[name], lesion, report, statements)
-                yield "lesion", drawn, uids[view : view + 1]
+                yield "lesion", draw_lesion_capture(pictures[name], lesion, words), uids[view : view + 1]
     films = subject.findings.films if isinstance(subject.findings, FilmFindings) else ()
     for number, film in enumerate(films, start=1):
         content = pictures.get(film_image_name(number))
         if content is not None:
-            yield "film", draw_film_capture(content, report, statements), [film.reference.sop_instance_uid]
+            yield "film", draw_film_capture(content, words), [film.reference.sop_instance_uid]
 
 
 def _images_of(lesion: Lesion) -> list[str]:
@@ -253,7 +238,6 @@ def _images_of(lesion: Lesion) -> list[str]:
 
 
 def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str], *, side: str, number: int) -> bytes:
-
     header, revision = study_header(subject), subject.revision
     # wording and drawing are no part of the report: what looks different is another instance
     name = f"{number} {hashlib.sha256(picture.tobytes()).hexdigest()}"

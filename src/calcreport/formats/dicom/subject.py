@@ -29,6 +29,7 @@ from calcreport.model.report import Lesion, Report
 from calcreport.model.shape import PackedMask, unpack_mask
 from calcreport.model.uids import derive_uid
 from calcreport.text.statements import Statements
+from calcreport.text.wording import Presenter, present
 
 _NOT_CONTENT: Final = frozenset(("created",))
 """Fields of a report that are not what it says: its time."""
@@ -189,6 +190,11 @@ class Subject:
     """UIDs, time, and what this draft supersedes."""
     further_volumes: tuple[CtVolume, ...] = ()
     """Series measured beside it, each of another part of the body."""
+
+    @property
+    def words(self) -> Presenter:
+        """Wording bound to the report."""
+        return present(self.report, self.statements)
 
     @property
     def volumes(self) -> tuple[CtVolume, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 from urllib.parse import quote
 
-from calcreport.formats.templates import Templates, render_template, trusted
+from calcreport.formats.templates import Templates, inline_script, render_template
 from calcreport.model.report import Concern
 
 QC_FILE: Final = "qc.html"
@@ -66,7 +64,6 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
             yield row
 
     kept = nsmallest(_MOST_ROWS, counted(), key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
-    script = templates.texts[SCRIPT_FILE]
     choices = {
         "status": sorted({row.status for row in kept}),
         "concern": sorted({row.concern for row in kept if row.concern}, key=_RANK.__getitem__),
@@ -82,7 +79,6 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
         choices=choices,
         software=software,
         folder=folder,
-        script=trusted(script),
-        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        **inline_script(templates.texts[SCRIPT_FILE]),
     )
     return page.encode()

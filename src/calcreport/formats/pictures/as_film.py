@@ -17,7 +17,7 @@ from calcreport.formats.pictures import drawing
 from calcreport.model.film import FilmImage, FilmScale, FilmSegment, FilmView, ScaleKind, Shadow
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Lesion
-from calcreport.text.film import is_known_view, name_view
+from calcreport.text.film import known_view, name_view
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part, spell_distance
@@ -218,8 +218,8 @@ def render_film_lesion(
 def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> str:
     number = film.reference.instance_number
     told = [statements.say("picture.unnumbered") if number is None else f"Im {number}"]
-    told += [name_view(film.view.position, statements)] if is_known_view(film.view.position, statements) else []
-    return statements.say("picture.key_header", id=lesion.id, reference=", ".join(told))
+    told.append(known_view(film.view.position, statements))
+    return statements.say("picture.key_header", id=lesion.id, reference=", ".join(filter(None, told)))
 
 
 def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from calcreport.model.report import Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
-from calcreport.text.wording import lengths_of, spell_distance
+from calcreport.text.wording import present, spell_distance
 
 _CONTEXT_PX: Final = 268
 _SMALLEST_VIEW_MM: Final = 70.0
@@ -61,7 +61,8 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     slice shows are outlined too. `earlier` is the same place on an earlier study, drawn beside. No patient name.
     """
     hu = volume.hu[measured.key_slice]
-    lengths = lengths_of(report)
+    words = present(report, statements)
+    lengths = words.lengths
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
     soft = view.show(hu, drawing.SOFT_TISSUE).convert("RGB")
@@ -80,7 +81,7 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     whole = drawing.whole_view(hu.shape, *volume.geometry.spacing_mm[1:], (_CONTEXT_PX, _CONTEXT_PX))
     context = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     whole.frame(context, view)
-    reference = refer(report, lesion, statements, whole_extent=False).strip("()")
+    reference = refer(lesion, words, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
