@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/calcreport"
-SWEPT = ("text", "compose", "study", "files", "film", "dicom", "contour", "rules")
+SWEPT = ("text", "compose", "formats", "study", "files", "film", "dicom", "contour", "rules")
 """Packages and modules that are held to this; add one when it was gone through."""
 
 RIDDLES = {

@@ -21,7 +21,9 @@ from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.wording import present, spell_distance
 
-_CONTEXT_PX: Final = 268
+SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
+"""Lengths a scale bar may have, mm."""
+_CONTEXT_PX: Final = 268  # largest width and height of the whole slice, small
 _SMALLEST_VIEW_MM: Final = 70.0
 """A small deposit is shown with at least this much of the patient around it."""
 _ROOM: Final = 2.2
@@ -74,9 +76,10 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
         date = earlier.date or statements.say("comparison.undated")
         text = statements.say("picture.earlier", date=date)
         panels.insert(1, (view.show(earlier.hu, drawing.SOFT_TISSUE).convert("RGB"), text))
+    right, down = (name_direction(volume.geometry.affine[:3, axis]) for axis in (2, 1))
     for panel, text in panels:
-        drawing.mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
-        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_directions(panel, right, down)
+        draw_scale_bar(panel, view.px_per_mm)
         drawing.write_text(panel, (10, 18), text)
     whole = drawing.whole_view(hu.shape, *volume.geometry.spacing_mm[1:], (_CONTEXT_PX, _CONTEXT_PX))
     context = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
@@ -89,6 +92,24 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     rows += [(drawing.OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
     sheet = [panel for panel, _ in panels]
     return drawing.write_sheet(sheet, context, context_px=_CONTEXT_PX, header=header, rows=rows)
+
+
+def name_direction(direction_lps: NDArray[np.float64]) -> str:
+    """Letters of a direction in the patient, such as ``"L"`` or ``"PL"``; shape ``(3,)``, LPS."""
+    unit = direction_lps / max(float(np.linalg.norm(direction_lps)), 1e-12)
+    letters = (("L", "R"), ("P", "A"), ("H", "F"))
+    order = sorted(range(3), key=lambda axis: -abs(float(unit[axis])))
+    return "".join(letters[axis][int(unit[axis] < 0)] for axis in order[:2] if abs(float(unit[axis])) > 0.35)
+
+
+def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
+    """Draw a scale bar, at most a third of the picture, at the lower left and return its length in mm.
+
+    The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
+    """
+    length_mm = drawing.choose_bar_length(SCALE_BARS_MM, picture.width / 3 / px_per_mm)
+    drawing.draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
+    return length_mm
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
@@ -262,8 +283,8 @@ def render_overview(
     down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
     right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
     if panel.height >= 120:
-        drawing.mark_directions(panel, right, down)
-        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_directions(panel, name_direction(right), name_direction(down))
+        draw_scale_bar(panel, view.px_per_mm)
     size = (max(panel.width, 420) + 2 * _GAP_PX, panel.height + _HEAD_PX + _GAP_PX)
     canvas = Image.new("RGB", size, drawing.BACKGROUND)
     canvas.paste(panel, (_GAP_PX, _HEAD_PX))
