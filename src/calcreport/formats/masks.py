@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from calcreport.model.report import Lesion, Report, SeriesEntry
 from calcreport.model.shape import PackedMask, unpack_mask
 
-COCO_FILE: Final = "coco.json"
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+COCO_FILE: Final = "coco.json"  # in the study's folder
+_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])  # from DICOM's to NIfTI's axes
 _UINT16: Final = 512  # NIFTI_TYPE_UINT16
 _SCANNER: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
 _MM: Final = 2  # NIFTI_UNITS_MM

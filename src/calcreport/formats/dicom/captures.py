@@ -29,17 +29,18 @@ from calcreport.text.wording import Presenter, name_depth, name_place, spell_min
 LONGEST_EDGE_PX: Final = 1600
 """A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
 
+# Layout in picture pixels: the summary is as wide as a key image, so that a viewer shows all of them alike.
 _WIDTH_PX: Final = 1388
-"""As wide as a key image, so that a viewer shows all of them alike."""
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
+_OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _MOST_LINES: Final = 40
 """An impression is printed whole, or with the number of sentences that are missing."""
-_MOST_ROWS: Final = 12
-_OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
+_MOST_ROWS: Final = 12  # lesions
 _TIE: Final = "\u00b7"
 """Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
-_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")
+_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")  # blank that no line ends with
+# Colours of the words that the object is a draft, and of each concern.
 DRAFT: Final[Colour] = (255, 196, 61)
 OF_CONCERN: Final[Mapping[Concern, Colour]] = {
     Concern.HIGH: (255, 128, 118),
@@ -190,12 +191,13 @@ def _length(text: str, size: int) -> float:
     return float(load_font(size).getlength(text))
 
 
-_SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}
+_SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}  # in the header
 _WHAT: Final = {
     "summary": "Summary of measurements and red flags",
     "lesion": "Key image with outline, measurements and red flags burned in",
     "film": "Radiograph with outlines burned in",
 }
+"""Derivation Description by kind of capture."""
 
 
 def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -277,9 +279,9 @@ def _reference(subject: Subject, uid: str) -> Dataset:
 def _side(subject: Subject) -> str:
     """Side of the whole series: that of all lesions, else of the header; empty where they differ or none is stated."""
     header = study_header(subject)
-    told = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
+    sides = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
     stated = header.get("Laterality") or header.get("ImageLaterality")
-    if told <= {""}:
+    if sides <= {""}:
         return stated if stated in {"L", "R"} else ""
-    side = told.pop() if len(told) == 1 else ""
+    side = sides.pop() if len(sides) == 1 else ""
     return "" if stated in {"L", "R"} and stated != side else side

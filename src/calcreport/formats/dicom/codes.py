@@ -20,7 +20,7 @@ PRIVATE_SCHEME: Final = "99CALCREPORT"
 """Coding scheme designator of what the standard has no code for."""
 
 
-KeyT = TypeVar("KeyT", bound=str)
+KeyT = TypeVar("KeyT", bound=str)  # word of the report
 
 
 def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
@@ -29,7 +29,7 @@ def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
     return MappingProxyType({key(word): Code(value, scheme, meaning) for word, (scheme, value, meaning) in rows})
 
 
-_CONCEPTS: Final = _table("concepts", str)
+_CONCEPTS: Final = _table("concepts", str)  # names and values that the documents are built of
 
 
 def __getattr__(name: str) -> Code:
@@ -49,6 +49,7 @@ OF_MASS: Final = _table("of_mass", str)
 FLAGS: Final = _table("flags", str)
 """Red flag by its name in the report."""
 
+# Codes of the report's other words.
 FLAG_STATES: Final = _table("flag_states", FlagState)
 CONCERNS: Final = _table("concerns", Concern)
 DEPTHS: Final = _table("depths", DepthClass)
@@ -61,16 +62,16 @@ PATTERNS: Final[Mapping[str, Code]] = MappingProxyType(
 )
 """Pattern by its id in the report."""
 
+# Radiographic calcification type and distribution of a pattern, where one says no more than the pattern does.
 TYPES: Final = _table("types", str)
 DISTRIBUTIONS: Final = _table("distributions", str)
-"""Radiographic calcification type and distribution of a pattern, where one says no more than the pattern does."""
 
 LATERALITIES: Final[Mapping[Laterality, Code]] = MappingProxyType(
     {Laterality.LEFT: _CONCEPTS["LEFT"], Laterality.RIGHT: _CONCEPTS["RIGHT"]}
 )
 """Sides; the midline is a modifier of the place, and an unknown side is left out."""
 
-_SITES: Final = _table("sites", str)
+_SITES: Final = _table("sites", str)  # by area of the body
 
 
 def code_site(region: str | None) -> Code:

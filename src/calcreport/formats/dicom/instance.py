@@ -30,6 +30,7 @@ from calcreport.text.impression import FLAG_NAMES, size_limit
 LONGEST: Final = 64
 """Characters of a DICOM long string."""
 
+# Words of the Series Description: of flags, and of the worst concern where no flag is met.
 _WORDS: Final = table_of("flag_words")
 _WITHOUT_FLAG: Final = table_of("concern_words")
 
@@ -80,9 +81,8 @@ SERIAL_NUMBER: Final = "0"
 SERIES_NUMBERS: Final = MappingProxyType({"sr": 9901, "seg": 9902, "sc": 9903, "pdf": 9904})
 """Series Number of each kind of object, behind those a scanner gives."""
 
-_IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"
-"""A fixed random UUID."""
-_SEXES: Final = frozenset(("M", "F", "O"))
+_IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"  # a fixed random UUID
+_SEXES: Final = frozenset(("M", "F", "O"))  # that the standard knows
 
 
 def study_header(subject: Subject) -> Dataset:

@@ -31,10 +31,8 @@ from calcreport.model.uids import derive_uid
 from calcreport.text.statements import Statements
 from calcreport.text.wording import Presenter, present
 
-_NOT_CONTENT: Final = frozenset(("created",))
-"""Fields of a report that are not what it says: its time."""
 REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-
+"""What names an object."""
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 """Less strict than the standard: scanners write components that begin with a zero."""
 
@@ -93,7 +91,7 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     is superseded.
     """
     study = report.study.study_instance_uid
-    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_time_told(report.created))
+    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_wall_clock(report.created))
     last = _header(previous)
     if last is None or str(last.StudyInstanceUID) != study:
         return first
@@ -103,25 +101,25 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     return replace(first, superseded=(Reference(*(str(last[name].value) for name in REFERENCE)),))
 
 
-def _time_told(created: str | None) -> datetime:
+def _wall_clock(created: str | None) -> datetime:
     """Wall clock of the draft: DICOM times carry no zone here, and those of the study stand beside them."""
     if created is None:
-        return datetime(1970, 1, 1)  # noqa: DTZ001 - untold
+        return datetime(1970, 1, 1)  # noqa: DTZ001 - not stated
     return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
 
 
 def digest_of(report: Report, text: Iterable[str] = ()) -> str:
-    """SHA-256 of what a report says, and of the text written about it, in hexadecimal."""
+    """SHA-256 of what a report says but for its time, and of the text written about it, in hexadecimal."""
 
     def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         if isinstance(value, dict):
             if value.keys() == PackedMask.model_fields.keys():
                 return value | {"bits": _digest_of_cells(value)}
-            return {name: content(part) for name, part in value.items() if name not in _NOT_CONTENT}
+            return {name: content(part) for name, part in value.items() if name != "created"}
         return [content(part) for part in value] if isinstance(value, list) else value
 
-    told = [content(report.model_dump(mode="json", by_alias=True)), *text]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    said = [content(report.model_dump(mode="json", by_alias=True)), *text]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def _digest_of_cells(packed: dict[str, Any]) -> str:

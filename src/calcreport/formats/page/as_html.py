@@ -21,8 +21,9 @@ from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.technique import name_reason
 from calcreport.text.wording import Presenter, capitalise, name_depth, name_place, present, spell_mineral, spell_person
 
-PAGE_TEMPLATE: Final = "report.html.j2"
-_SCRIPT: Final = "page.js"
+PAGE_TEMPLATE: Final = "report.html.j2"  # of one study
+INDEX_TEMPLATE: Final = "index.html.j2"  # of several
+_SCRIPT: Final = "page.js"  # the one script of the page
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
 _OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")
@@ -106,8 +107,8 @@ def _head_of_sheets(identity: Mapping[str, tuple[str, str]], words: Presenter) -
     """What stands at the edges of every printed sheet, as the inside of CSS strings."""
 
     def join(*names: str) -> str:
-        told = [identity[name] for name in names if name in identity]
-        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in told)
+        named = [identity[name] for name in names if name in identity]
+        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in named)
 
     software = f"{words.report.software.name} {words.report.software.version}"
     head = {
@@ -244,9 +245,6 @@ def _show_excluded(entry: Excluded, words: Presenter) -> tuple[str | int, ...]:
 
 def _embed(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-
-
-INDEX_TEMPLATE: Final = "index.html.j2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

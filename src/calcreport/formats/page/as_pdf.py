@@ -21,7 +21,7 @@ from calcreport.model.report import Report
 STYLE: Final = "report_pdf.css"
 """Template with the rules for paper that a browser does not know."""
 
-_EPOCH: Final = "SOURCE_DATE_EPOCH"
+_EPOCH: Final = "SOURCE_DATE_EPOCH"  # variable that fontTools reads the time from
 _CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
 """Loggers that quote what they stumble over."""
 

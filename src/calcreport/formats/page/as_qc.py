@@ -11,13 +11,12 @@ from urllib.parse import quote
 from calcreport.formats.templates import Templates, inline_script, render_template
 from calcreport.model.report import Concern
 
-QC_FILE: Final = "qc.html"
-QC_TEMPLATE: Final = "qc.html.j2"
-SCRIPT_FILE: Final = "qc.js"
-"""The one script of the page; it stands among the templates."""
+QC_FILE: Final = "qc.html"  # beside the folders of the studies
+_TEMPLATE: Final = "qc.html.j2"  # of the page
+_SCRIPT: Final = "qc.js"  # the one script of the page
 _MOST_ROWS: Final = 20_000
 """Rows a browser still sorts in a second; those most in need of a look are kept."""
-_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}
+_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}  # by concern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +71,13 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
     }
     page = render_template(
         templates,
-        QC_TEMPLATE,
+        _TEMPLATE,
         is_html=True,
         rows=kept,
         total=total,
         choices=choices,
         software=software,
         folder=folder,
-        **inline_script(templates.texts[SCRIPT_FILE]),
+        **inline_script(templates.texts[_SCRIPT]),
     )
     return page.encode()

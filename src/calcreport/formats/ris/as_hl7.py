@@ -1,6 +1,6 @@
 r"""``oru.hl7``: the report for the RIS as an HL7 version 2.5.1 message, ORU^R01, always preliminary.
 
-The text stands section by section, then what is known of every lesion, one observation each; what an earlier draft told
+The text stands section by section, then what is known of every lesion, one observation each; what an earlier draft said
 of a lesion that was rejected since is withdrawn. Written by hand: the message has five kinds of segment, and a library
 would be one more thing that every installation carries. Values are escaped (``\F\`` and so on), characters that hide
 or end something become visible first, and a value that reads ``""``, the order to delete what the receiver holds, is

@@ -109,11 +109,11 @@ class Item:
 
 _PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
 """Words for the plane of projected lengths."""
-_ID: Final = Code("DCM", "112039", "Tracking Identifier")
+_ID: Final = Code("DCM", "112039", "Tracking Identifier")  # names of a lesion
 _UID: Final = Code("DCM", "112040", "Tracking Unique Identifier")
-"""Concepts of a lesion's names."""
+"""Names of a lesion."""
 
-_FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))
+_FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))  # that follow from the number of foci
 _OF_MINERAL: Final = _FROM_FOCI | {"pattern.id", "pattern.confidence", "bone_relation"}
 """Items that say something false of a contour in which no mineral was found: none above the threshold is not none."""
 
@@ -237,9 +237,9 @@ def _place(lesion: Lesion, words: Presenter) -> Iterator[Item]:
 
 
 def _answer_flag(state: FlagState, statements: Statements, evidence: str = "") -> Answer:
-    told = statements.choose("state", state, state)
+    said = statements.choose("state", state, state)
     is_unknown = state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED}
-    return Answer(word=state, text=f"{told}: {evidence}" if evidence else told, is_unknown=is_unknown)
+    return Answer(word=state, text=f"{said}: {evidence}" if evidence else said, is_unknown=is_unknown)
 
 
 def study_items(words: Presenter) -> Iterator[Item]:
