@@ -28,10 +28,9 @@ _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imaging:
-    """How the analysed CT series was made."""
+    """How an analysed CT series was made."""
 
     series_instance_uid: str
-    """The analysed series."""
     acquisition: Acquisition
     """As its header says."""
     spacing_mm: tuple[float, float, float]
@@ -39,7 +38,6 @@ class Imaging:
     contrast: Contrast
     """The phase the thresholds were chosen for."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
-    """Who said so."""
 
 
 def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: Imaging | None) -> Technique | None:
@@ -66,6 +64,7 @@ def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: 
 
 def _of_films(findings: FilmFindings) -> Technique:
     voltages = {film.kvp for film in findings.films}
+    films = tuple(_of_film(*pair) for pair in zip(findings.films, findings.readings, strict=True))
     return Technique(
         kvp=voltages.pop() if len(voltages) == 1 else None,
         slice_thickness_mm=None,
@@ -73,29 +72,30 @@ def _of_films(findings: FilmFindings) -> Technique:
         kernel=None,
         contrast="unknown",
         threshold_hu=None,
-        films=tuple(_of_film(*pair) for pair in zip(findings.films, findings.readings, strict=True)),
+        films=films,
     )
 
 
 def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
     rows, columns = film.intensity.shape
+    view, scale = film.view, film.scale
     return FilmTechnique(
         series_instance_uid=film.series_instance_uid,
         sop_instance_uid=film.reference.sop_instance_uid,
         instance_number=film.reference.instance_number,
-        view=film.view.position,
-        laterality=_SIDES.get(film.view.laterality or ""),
-        body_part=film.view.body_part,
+        view=view.position,
+        laterality=_SIDES.get(view.laterality or ""),
+        body_part=view.body_part,
         rows=rows,
         columns=columns,
-        scale=film.scale.kind.value,
-        spacing_mm=film.scale.spacing_mm,
-        calibration=film.scale.calibration,
-        magnification=film.scale.magnification,
+        scale=scale.kind.value,
+        spacing_mm=scale.spacing_mm,
+        calibration=scale.calibration,
+        magnification=scale.magnification,
         kvp=film.kvp,
         noise=reading.noise,
         has_skin_line=reading.has_skin_line,
-        notes=film.scale.notes,
+        notes=scale.notes,
     )
 
 
@@ -104,19 +104,15 @@ class DraftContext:
     """Subject and origin of a report."""
 
     study: Study
-    """As the header says."""
     series: tuple[SeriesEntry, ...]
     """Every series of the study and its outcome."""
     clinical: Mapping[str, Any]
     """Clinical inputs as plain values, every unknown named."""
     settings: Settings
-    """Effective settings."""
     software: Software
-    """Name and versions."""
     created: str | None = None
     """Date and time of the draft, ISO 8601."""
     rules: RulesUsed | None = None
-    """Rules the decision was made with."""
     rule_findings: Findings | None = None
     """Input of the rules, where the report is made from measured findings: same lesions, same order."""
     limitations: tuple[str, ...] = ()
@@ -124,6 +120,5 @@ class DraftContext:
     searched: tuple[Searched, ...] = ()
     """Parts of the body that the study covers, and whether each was searched."""
     incidental: tuple[Incidental, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
     further_imaging: tuple[Imaging, ...] = ()
     """How the CT series after the first were made."""
