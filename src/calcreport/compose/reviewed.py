@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from calcreport.compose.corrections import correct, list_changes, undo
-from calcreport.compose.edits import edits_of, mark_edits
+from calcreport.compose.corrections import correct, edits_of, list_changes, mark_edits, undo
 from calcreport.errors import ClinicalError, UsageError
-from calcreport.model.evidence import ReviewChange
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.terms import YesNo
@@ -92,20 +90,20 @@ def refresh(report: Report, rule_findings: Findings, statements: Statements) -> 
     for lesion in report.lesions:
         if lesion.id in before:
             _refuse_nothing_left(lesion)
-            earlier = before[lesion.id]
-            lesions.append(_refresh(lesion, earlier, _region_of(lesion, earlier, part, statements)))
+            region = _region_of(lesion, before[lesion.id], part, statements)
+            lesions.append(_refresh(lesion, before[lesion.id], region))
     return rule_findings.model_copy(update={"lesions": tuple(lesions)})
 
 
 def _refresh(lesion: Lesion, before: LesionFinding, region: str | None) -> LesionFinding:
     facts = finding_facts(lesion)
-    place = before.location.model_copy(update={"laterality": lesion.location.laterality, "region": region})
+    place = {"laterality": lesion.location.laterality, "region": region}
     changed = {change.field for change in lesion.review.changes} if lesion.review else set()
     if "size.max_diameter_mm" in changed:
         facts["size"] = facts["size"].model_copy(update={"is_by_reader": True})
     if "mass.source" in changed and lesion.mass.source == "clinician":
         facts["mass"] = facts["mass"].model_copy(update={"source": "reader"})
-    return before.model_copy(update=facts | {"location": place})
+    return before.model_copy(update=facts | {"location": before.location.model_copy(update=place)})
 
 
 def _region_of(lesion: Lesion, before: LesionFinding, part: str, statements: Statements) -> str | None:
@@ -146,9 +144,9 @@ def _match(report: Report, review: Review) -> dict[str, LesionVerdict]:
 
 def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
     corrected = correct(lesion, verdict)
-    by_hand = {(change.field, _spell(change)) for change in edits_of(lesion)}
+    by_hand = {(change.field, repr(change.reader)) for change in edits_of(lesion)}
     changes = tuple(
-        change.model_copy(update={"is_edit": (change.field, _spell(change)) in by_hand})
+        change.model_copy(update={"is_edit": (change.field, repr(change.reader)) in by_hand})
         for change in list_changes(undo(lesion), corrected)
     )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
@@ -163,10 +161,6 @@ def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
     return corrected.model_copy(update={"review": record})
 
 
-def _spell(change: ReviewChange) -> str:
-    return repr(change.reader)
-
-
 def _without_review(lesion: Lesion) -> Lesion:
     """Lesion as it was drafted, but for what was edited in the report itself."""
     edits = edits_of(lesion)
@@ -176,8 +170,7 @@ def _without_review(lesion: Lesion) -> Lesion:
 
 def _refuse_nothing_left(lesion: Lesion) -> None:
     """Refuse a contour without mineral whose mass a reader denies: it would read as an unseen calcification."""
-    is_measured = lesion.shape is not None and not lesion.location.films
-    is_empty = is_measured and lesion.shape is not None and lesion.shape.mineral is None
+    is_empty = lesion.shape is not None and not lesion.location.films and lesion.shape.mineral is None
     if is_empty and lesion.mass.present is not YesNo.YES and lesion.size.max_diameter_mm is None:
         msg = (
             f"{lesion.id} is a contour in which no mineral was measured; without its mass nothing is left of it. "

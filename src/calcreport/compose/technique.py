@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from calcreport.model import report as model
 from calcreport.model.film import FilmFindings, FilmImage, FilmReading
 from calcreport.model.findings import Findings
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import (
-    FilmTechnique,
-    Incidental,
-    RulesUsed,
-    Searched,
-    SeriesEntry,
-    Software,
-    Study,
-    Technique,
-)
+from calcreport.model.report import FilmTechnique, Technique
 from calcreport.settings import Settings
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
@@ -103,22 +95,22 @@ def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
 class DraftContext:
     """Subject and origin of a report."""
 
-    study: Study
-    series: tuple[SeriesEntry, ...]
+    study: model.Study
+    series: tuple[model.SeriesEntry, ...]
     """Every series of the study and its outcome."""
     clinical: Mapping[str, Any]
     """Clinical inputs as plain values, every unknown named."""
     settings: Settings
-    software: Software
+    software: model.Software
     created: str | None = None
     """Date and time of the draft, ISO 8601."""
-    rules: RulesUsed | None = None
+    rules: model.RulesUsed | None = None
     rule_findings: Findings | None = None
     """Input of the rules, where the report is made from measured findings: same lesions, same order."""
     limitations: tuple[str, ...] = ()
     """Sentences on the parts of the study that were not analysed."""
-    searched: tuple[Searched, ...] = ()
+    searched: tuple[model.Searched, ...] = ()
     """Parts of the body that the study covers, and whether each was searched."""
-    incidental: tuple[Incidental, ...] = ()
+    incidental: tuple[model.Incidental, ...] = ()
     further_imaging: tuple[Imaging, ...] = ()
     """How the CT series after the first were made."""

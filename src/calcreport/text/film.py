@@ -8,18 +8,10 @@ from typing import Final
 
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Technique
+from calcreport.text import wording
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
-from calcreport.text.wording import (
-    Presenter,
-    as_sentence,
-    name_body_part,
-    plain,
-    refer_to_images,
-    spell_distance,
-    spell_number,
-    spell_projected,
-)
+from calcreport.text.wording import Presenter, as_sentence, name_body_part, plain
 
 _MIDLINE: Final = frozenset(
     {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
@@ -43,18 +35,15 @@ def name_view(view: str | None, statements: Statements) -> str:
 def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """Name each film so that no two have the same name: by view, then side, then image number, then position."""
     views = [name_view(film.view, statements) for film in films]
-    sided = [
-        f"{statements.say(f'side.{film.laterality}')} {view}" if film.laterality in {"left", "right"} else view
-        for film, view in zip(films, views, strict=True)
+    sides = [
+        f"{statements.say(f'side.{film.laterality}')} " if film.laterality in {"left", "right"} else ""
+        for film in films
     ]
-    numbered = [
-        view if film.instance_number is None else f"{view} (Im {film.instance_number})"
-        for film, view in zip(films, sided, strict=True)
-    ]
+    images = ["" if film.instance_number is None else f" (Im {film.instance_number})" for film in films]
+    sided = [side + view for side, view in zip(sides, views, strict=True)]
+    numbered = [view + image for view, image in zip(sided, images, strict=True)]
     placed = [statements.say("film.numbered", view=view, number=number) for number, view in enumerate(sided, start=1)]
-    return tuple(
-        next(names for names in (views, sided, numbered, placed) if len(set(names)) == len(films) or names is placed)
-    )
+    return tuple(next((names for names in (views, sided, numbered) if len(set(names)) == len(films)), placed))
 
 
 def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
@@ -116,7 +105,7 @@ def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
     else:
         sentences = [statements.say(f"scale.{kind}")]
     if film.magnification is not None:
-        sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
+        sentences.append(statements.say("scale.magnification", factor=wording.spell_number(film.magnification)))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
 
 
@@ -137,7 +126,7 @@ def refer(lesion: Lesion, words: Presenter, *, whole_extent: bool = True) -> str
     report = words.report
     if not lesion.location.films:
         series = find_series(report, lesion.series_instance_uid)
-        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
+        return wording.refer_to_images(lesion.location, series, whole_extent=whole_extent)
     entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in words.films}
     return refer_to_films(lesion.location.films, entries, words)
 
@@ -246,7 +235,7 @@ def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> l
     for place in lesion.location.films:
         view = name_view(place.view, statements)
         if longest_mm is None or (place.max_diameter_mm or 0.0) <= longest_mm:
-            extent = spell_projected(place, statements, lengths)
+            extent = wording.spell_projected(place, statements, lengths)
         else:
             extent = ""
         if longest_mm is not None and place is longest_film(lesion):
@@ -256,6 +245,6 @@ def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> l
             plane = statements.choose("film.plane", size.plane or "") if place.max_diameter_mm is not None else ""
             rows.append((statements.say("measure.projected", view=view), f"{extent} {plane}".strip()))
         if place.projected_skin_line_mm is not None:
-            distance = spell_distance(place.projected_skin_line_mm)
+            distance = wording.spell_distance(place.projected_skin_line_mm)
             rows.append((statements.say("measure.skin_line", view=view), distance))
     return rows

@@ -8,6 +8,7 @@ from typing import Final
 from calcreport.model import report as model
 from calcreport.model.report import Concern, Flag, Lesion, Report, Size, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN
+from calcreport.text import wording
 from calcreport.text.clinical import describe_clinical, describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection
@@ -16,16 +17,7 @@ from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_excluded, describe_incidental, say_no_lesion, say_technique
-from calcreport.text.wording import (
-    Presenter,
-    as_sentence,
-    capitalise,
-    name_finding,
-    name_place,
-    present,
-    spell_distance,
-    spell_volume,
-)
+from calcreport.text.wording import Presenter, as_sentence, capitalise, name_finding, name_place
 
 MOST_IN_FULL: Final = 3
 """Lesions always described in full; of further ones whose pattern was already described the measurements suffice."""
@@ -80,7 +72,7 @@ class Narrative:
 
 def narrate(report: Report, statements: Statements) -> Narrative:
     """Put a report into words; `other` opens with the sentence for a study without lesions."""
-    words, software = present(report, statements), report.software
+    words, software = wording.present(report, statements), report.software
     communication = _leave_blanks(words)
     draft = words.say("draft", software=software.name, version=software.version, rules=software.rules_version)
     flags: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
@@ -239,8 +231,8 @@ def _list_measurements(lesion: Lesion, words: Presenter) -> tuple[tuple[str, str
         ("foci", _spell_foci(lesion, words)),
         ("density", _spell_density(lesion.density, words)),
         ("depth", words.say(f"depth.{depth.class_}")),
-        ("skin", None if depth.skin_distance_mm is None else spell_distance(depth.skin_distance_mm)),
-        ("fascia", None if depth.fascia_distance_mm is None else spell_distance(depth.fascia_distance_mm)),
+        ("skin", None if depth.skin_distance_mm is None else wording.spell_distance(depth.skin_distance_mm)),
+        ("fascia", None if depth.fascia_distance_mm is None else wording.spell_distance(depth.fascia_distance_mm)),
         ("bone", words.say(f"{family}{lesion.bone_relation}")),
     ]
     return (*on_films, *((words.say(f"measure.{name}"), value) for name, value in rows if value))
@@ -262,7 +254,7 @@ def _length_rows(part: model.Mass | Size, names: tuple[str, str, str], words: Pr
     if isinstance(part, Size) and part.axial_long_mm is not None and part.axial_short_mm is not None:
         rows.append(("axial", lengths.spell_extents((part.axial_long_mm, part.axial_short_mm))))
     if part.volume_mm3 is not None:
-        rows.append((names[2], spell_volume(part.volume_mm3)))
+        rows.append((names[2], wording.spell_volume(part.volume_mm3)))
     return rows
 
 

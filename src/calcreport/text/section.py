@@ -97,9 +97,10 @@ def _after_comma(text: str, rank: int) -> Part:
 
 
 def _comparison(words: Presenter) -> Line:
-    if words.report.comparison is None:
+    report = words.report
+    if report.comparison is None:
         return [Part(words.say("section.none"))]
-    named, source, missing = name_earlier(words.report.comparison, words.report.lesions, words)
+    named, source, missing = name_earlier(report.comparison, report.lesions, words)
     return [Part(capitalise(named)), Part(source, 3), Part(join_next(missing) if missing else "", 5)]
 
 

@@ -95,13 +95,13 @@ def _join(loops: list[Loop]) -> Loop:
         return loops[0]
     corners = np.array([corner for loop in loops for corner in loop], dtype=np.int64)
     owner = np.repeat(np.arange(len(loops)), [len(loop) for loop in loops])
-    group = list(range(len(loops)))  # which of `joined` each line is part of
+    part_of = list(range(len(loops)))  # which of `joined` each line is part of
     joined = dict(enumerate(loops))
     for i, j in _near_pairs(corners, owner):
-        one, other = _root(group, int(owner[i])), _root(group, int(owner[j]))
+        one, other = part_of[owner[i]], part_of[owner[j]]
         if one != other:
             joined[one] = _splice(joined[one], corners[i].tolist(), joined.pop(other), corners[j].tolist())
-            group[other] = one
+            part_of = [one if part == other else part for part in part_of]
     (whole,) = joined.values()
     return whole
 
@@ -111,19 +111,10 @@ def _near_pairs(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> list[tup
     from scipy.spatial import Delaunay  # noqa: PLC0415 - 0.2 s, and needed for foci apart alone
 
     triangles = Delaunay(corners).simplices
-    pairs = np.unique(
-        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])), axis=0
-    )
+    pairs = np.unique(np.sort(np.concatenate([triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (0, 2))])), axis=0)
     pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
     squared = ((corners[pairs[:, 0]] - corners[pairs[:, 1]]) ** 2).sum(axis=1)
     return [(i, j) for i, j in pairs[np.argsort(squared, kind="stable")].tolist()]
-
-
-def _root(group: list[int], line: int) -> int:
-    while group[line] != line:
-        group[line] = group[group[line]]
-        line = group[line]
-    return line
 
 
 def _splice(into: Loop, here: list[int], loop: Loop, there: list[int]) -> Loop:

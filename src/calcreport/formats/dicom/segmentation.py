@@ -24,16 +24,9 @@ from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
+from calcreport.formats.dicom import instance
 from calcreport.formats.dicom.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
-from calcreport.formats.dicom.instance import (
-    LONGEST,
-    SERIAL_NUMBER,
-    arguments_of,
-    finish,
-    refer_to,
-    stand_in,
-    untroubled,
-)
+from calcreport.formats.dicom.instance import finish, refer_to, stand_in, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
 from calcreport.model.image import CtVolume
@@ -151,7 +144,7 @@ def _colour_of(segment: Segment[Any]) -> CIELabColor:
 
 
 def _label(text: str) -> str:
-    return to_ascii(text).replace("\\", "/")[:LONGEST]
+    return to_ascii(text).replace("\\", "/")[: instance.LONGEST]
 
 
 def write_segmentation(subject: Subject, *, series_index: int = 0, number: int = 1) -> bytes | None:
@@ -264,10 +257,10 @@ def _segmentation(
         fractional_type="OCCUPANCY",
         max_fractional_value=_FULL,
         segment_descriptions=_describe_segments(segments, subject),
-        **arguments_of(subject, "seg"),
+        **instance.arguments_of(subject, "seg"),
         manufacturer_model_name=MAKER,
         software_versions=subject.report.software.version[:64],
-        device_serial_number=SERIAL_NUMBER,
+        device_serial_number=instance.SERIAL_NUMBER,
         content_label=_LABEL,
         content_description=_DESCRIPTION,
     )

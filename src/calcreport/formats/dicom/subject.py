@@ -172,9 +172,7 @@ class Subject:
     """One reported study."""
 
     report: Report = field(repr=False)
-    """Content of the objects."""
     findings: CtFindings | FilmFindings
-    """Masks, lines and films behind it."""
     order: tuple[int, ...]
     """For each lesion of the report its index in `findings`."""
     volume: CtVolume | None
@@ -185,7 +183,6 @@ class Subject:
     """The report section as text: ASCII, lines of at most 80 columns."""
     statements: Statements
     revision: Revision
-    """UIDs, time, and what this draft supersedes."""
     further_volumes: tuple[CtVolume, ...] = ()
     """Series measured beside it, each of another part of the body."""
 
