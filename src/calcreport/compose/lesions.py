@@ -23,8 +23,7 @@ OVERVIEW_IMAGE = "images/overview.png"
 _TYPED_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 """An id that a reader may give: it stands in text, file names and links."""
 
-_URGENCY = tuple(model.Concern)
-"""Concerns, most severe first: the order of the enumeration."""
+_URGENCY = tuple(model.Concern)  # concerns, most severe first: the order of the enumeration
 
 _DECIDED: Final = ("flags", "concern", "differential", "recommendations", "growth")
 """Fields of a lesion that the rules answer."""
@@ -64,8 +63,8 @@ def name_overviews(report: model.Report) -> tuple[str, ...]:
     """File names of the survey pictures: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
     count = max(sum(entry.geometry is not None for entry in report.series), 1)
-    overviews = tuple(overview_name(number) for number in range(1, count + 1))
-    return tuple(film_image_name(number) for number in range(1, len(films) + 1)) or overviews
+    name, many = (film_image_name, len(films)) if films else (overview_name, count)
+    return tuple(map(name, range(1, many + 1)))
 
 
 def number_lesions(

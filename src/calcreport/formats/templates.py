@@ -30,12 +30,10 @@ _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """Layouts and wording of the report."""
+    """Layouts of the report by file name, and its wording."""
 
     texts: Mapping[str, str]
-    """Template text by file name."""
     statements: Statements
-    """Wording by id."""
 
 
 def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None = None) -> Templates:
@@ -117,7 +115,7 @@ def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> Sandboxed
         loader=DictLoader(dict(texts)),
         undefined=StrictUndefined,
         autoescape=is_html,
-        finalize=_show_in_html if is_html else _show_in_text,
+        finalize=_show_in_html if is_html else lambda value: to_ascii("" if value is None else str(value)),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -155,7 +153,3 @@ def _show_in_html(value: Any) -> Any:  # noqa: ANN401 - whatever a template prin
     if hasattr(value, "__html__"):
         return value
     return make_visible("" if value is None else str(value))
-
-
-def _show_in_text(value: Any) -> str:  # noqa: ANN401
-    return to_ascii("" if value is None else str(value))

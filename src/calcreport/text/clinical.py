@@ -28,11 +28,10 @@ class ClinicalText:
     """Clinical information in words."""
 
     given: tuple[str, ...]
-    """Sentences on what was given."""
+    """Sentences."""
     missing: tuple[str, ...]
-    """Names of what matters and was not given."""
     missing_for_flags: tuple[str, ...]
-    """The part of `missing` a red flag waits for."""
+    """Names of what matters and was not given, and of these what a red flag waits for."""
 
 
 def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements: Statements) -> ClinicalText:

@@ -165,7 +165,9 @@ def say_other_views(lesion: Lesion, words: Presenter) -> str:
     others = [film for film in rest if _shows_another_view(film, own, words)]
     if not others:
         is_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in lesions[: lesions.index(lesion)])
-        is_open = is_stated or any(_may_be_another_view(film, own, words) for film in rest)
+        view = known_view(own.view, words)
+        # a film of perhaps the same part may show another view unless it is known to repeat this one
+        is_open = is_stated or any(not view or known_view(film.view, words) != view for film in rest)
         return "" if is_open else words.say("film.no_second_view")
     apart = {uid for other in lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
     names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), words), strict=True))
@@ -200,12 +202,6 @@ def _shows_another_view(film: FilmTechnique, own: FilmTechnique, words: Presente
         return first == second or None in {first, second}
     # without a side two films show one limb only where no third film may show the other
     return first == second and first is not None and sum(_part(e, words) in {first, None} for e in words.films) == 2
-
-
-def _may_be_another_view(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
-    """Whether a film of perhaps the same part is not known to repeat the view."""
-    view = known_view(film.view, statements)
-    return not view or view != known_view(own.view, statements)
 
 
 def _part(film: FilmTechnique, statements: Statements) -> str | None:

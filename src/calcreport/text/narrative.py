@@ -29,15 +29,13 @@ class LesionText:
 
     id: str
     number: int
-    """Position in the report."""
     title: str
     """``"Lesion 1 (L1)"``."""
     place: str
-    """Side, region, compartment, depth, with the image reference."""
+    """Side, region and compartment, with the image reference."""
     measured: tuple[tuple[str, str], ...]
     """Name of each measurement, and its value with unit."""
     sentences: tuple[str, ...]
-    """Pattern, its caveats, change and notes."""
     review: str
     """What a reader decided; for the audit, never for the text that is signed."""
 

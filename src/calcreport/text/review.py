@@ -39,8 +39,7 @@ def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     review = lesion.review
     if review is None:
         return ""
-    reader = _name_reader(review, statements)
-    changes = say_changes(review, statements, lengths)
+    reader, changes = _name_reader(review, statements), say_changes(review, statements, lengths)
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=statements.join(changes))

@@ -26,20 +26,14 @@ _MOST_WORDS: Final = {3: 160, math.inf: 260}
 """Words of the whole section by the number of lesions up to which the limit holds."""
 _PLEASANT_WORDS: Final = 110
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
-_DISPENSABLE: Final = 4
-"""Rank from which a part goes already at the pleasant length."""
-_NEVER: Final = 9
-"""Rank of what ``report.json`` has and the section never."""
+_DISPENSABLE: Final = 4  # rank from which a part goes already at the pleasant length
+_NEVER: Final = 9  # rank of what ``report.json`` has and the section never
 _ALWAYS_SAID: Final = ("Contradiction", "Identity missing")
 """First words of sentences that outrank other limits of the images."""
-_HEADING_WORDS: Final = 12
-"""Words of headings and item numbers."""
-_MOST_NAMED: Final = 3
-"""Lesion ids or places named in one list."""
-_LAST: Final = 3
-"""Place of the advice that the rules give last."""
-_LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")
-"""A length as it is spelled."""
+_HEADING_WORDS: Final = 12  # words of headings and item numbers
+_MOST_NAMED: Final = 3  # lesion ids or places named in one list
+_LAST: Final = 3  # place of the advice that the rules give last
+_LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")  # a length as it is spelled
 _CAPS: Final = ((3, 4, 4), (3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one.
 

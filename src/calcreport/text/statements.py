@@ -16,8 +16,7 @@ _FIELD: Final = re.compile(r"\{(\w+)\}")
 """A field to fill in. Nothing but a name: a site's wording cannot reach into objects."""
 _CORE: Final = "core."
 """Start of the ids of sentences that the rule tables and the image analysis write; ``core.toml`` has them all."""
-_CORE_FIELD: Final = re.compile(r"\{([\w.]+)\}")
-"""A field of a sentence of the core, such as ``{lesion}``."""
+_CORE_FIELD: Final = re.compile(r"\{([\w.]+)\}")  # a field of a sentence of the core, such as ``{lesion}``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,9 +234,8 @@ def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str
 def _images_of(lesion: Lesion) -> list[str]:
     """SOP Instance UIDs of the images that its pictures were drawn from, one a picture."""
     place = lesion.location
-    if place.films:
-        return [film.sop_instance_uid for film in place.films]
-    return [place.key_image.sop_instance_uid] if place.key_image else []
+    shown = place.films or ((place.key_image,) if place.key_image else ())
+    return [image.sop_instance_uid for image in shown]
 
 
 def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str], *, side: str, number: int) -> bytes:
@@ -266,14 +265,10 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         if part not in table_of("unpaired"):  # of a paired part the side has to be there, if only empty
             made.Laterality = side
         if sources:
-            made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]
+            if not all(uid in subject.source for uid in sources):
+                raise other_images()
+            made.SourceImageSequence = [refer_to(subject.source.header(uid)) for uid in dict.fromkeys(sources)]
     return finish(made, subject, kind="sc", number=number, name=name)
-
-
-def _reference(subject: Subject, uid: str) -> Dataset:
-    if uid not in subject.source:
-        raise other_images()
-    return refer_to(subject.source.header(uid))
 
 
 def _side(subject: Subject) -> str:

@@ -111,15 +111,15 @@ def _mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: 
 
 def _describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> list[SegmentDescription]:
     """Segment descriptions, numbered from 1; all segments of an object lie on one series, with the same limits."""
-    limits = find_limits(subject.report, segments[0].lesion)
+    limits, parameters = find_limits(subject.report, segments[0].lesion), {"method": "local contrast"}
+    if limits:
+        parameters = {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
     algorithm = AlgorithmIdentificationSequence(
         name=MAKER,
         family=_FAMILY,
         version=subject.report.software.version,
         source=MAKER,
-        parameters={"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
-        if limits
-        else {"method": "local contrast"},
+        parameters=parameters,
     )
     return [
         SegmentDescription(
@@ -131,16 +131,13 @@ def _describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> li
             algorithm_identification=None if segment.is_mass else algorithm,
             tracking_id=segment.tracking_id,
             tracking_uid=segment.tracking_uid,
-            display_color=_colour_of(segment),
+            display_color=CIELabColor(
+                _DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle)
+            ),
         )
         for number, segment in enumerate(segments, start=1)
+        for angle in (math.radians(_FIRST_HUE_DEG + segment.hue * _GOLDEN_DEG),)
     ]
-
-
-def _colour_of(segment: Segment[Any]) -> CIELabColor:
-    angle = math.radians(_FIRST_HUE_DEG + segment.hue * _GOLDEN_DEG)
-    light = _DARK if segment.is_mass else _LIGHT
-    return CIELabColor(light, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle))
 
 
 def _label(text: str) -> str:

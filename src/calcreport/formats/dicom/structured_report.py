@@ -32,8 +32,7 @@ from calcreport.text.impression import is_assessed
 from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.statements import Statements
 
-_LINE_BREAK: Final = "\r\n"
-"""As PS3.5 6.1.3 wants it in text of several lines."""
+_LINE_BREAK: Final = "\r\n"  # as PS3.5 6.1.3 wants it in text of several lines
 _NOTHING: Final = "Nothing was measured."  # where there is neither a group nor an impression
 _STATUS: Final = "Draft for review and signature, not verified"  # of the document
 
@@ -113,14 +112,18 @@ def _content(subject: Subject, groups: Sequence[sr.ContentSequence]) -> Dataset:
         ),
     )
     procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
-    root = sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
+    measurements = [item for group in groups for item in group]
+    if not groups:  # readers fail on an empty container: it says why
+        why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
+        measurements = [sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS")]
+    container = sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
     return _filled(
-        root,
+        sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500"),
         [
             *sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (United States)")),
             *sr.ObservationContext(observer_device_context=observer),
             sr.CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"),
-            _measurements(subject, groups),
+            _filled(container, measurements),
             _study_level(subject),
         ],
     )
@@ -130,15 +133,6 @@ def _filled(container: sr.ContainerContentItem, items: Iterable[sr.ContentItem])
     container.ContentSequence = sr.ContentSequence()
     container.ContentSequence.extend(items)
     return container
-
-
-def _measurements(subject: Subject, groups: Sequence[sr.ContentSequence]) -> sr.ContainerContentItem:
-    """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
-    items = [item for group in groups for item in group]
-    if not items:
-        why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
-        items.append(sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
-    return _filled(sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS"), items)
 
 
 def _study_level(subject: Subject) -> sr.ContainerContentItem:

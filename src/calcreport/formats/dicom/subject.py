@@ -58,7 +58,6 @@ class Revision:
     """One draft of a report."""
 
     study_instance_uid: str
-    """Of the study, as received."""
     digest: str
     """Of all that the report says, in fields, masks and text."""
     created: datetime
@@ -91,7 +90,9 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     is superseded.
     """
     study = report.study.study_instance_uid
-    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_wall_clock(report.created))
+    # the wall clock: DICOM times carry no zone here, and those of the study stand beside them
+    drafted = datetime.fromisoformat(report.created or "1970-01-01").replace(tzinfo=None, microsecond=0)
+    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=drafted)
     last = _header(previous)
     if last is None or str(last.StudyInstanceUID) != study:
         return first
@@ -101,30 +102,20 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     return replace(first, superseded=(Reference(*(str(last[name].value) for name in REFERENCE)),))
 
 
-def _wall_clock(created: str | None) -> datetime:
-    """Wall clock of the draft: DICOM times carry no zone here, and those of the study stand beside them."""
-    if created is None:
-        return datetime(1970, 1, 1)  # noqa: DTZ001 - not stated
-    return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
-
-
 def digest_of(report: Report, text: Iterable[str] = ()) -> str:
     """SHA-256 of what a report says but for its time, and of the text written about it, in hexadecimal."""
 
     def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         if isinstance(value, dict):
             if value.keys() == PackedMask.model_fields.keys():
-                return value | {"bits": _digest_of_cells(value)}
+                # the cells of a mask compress to other bits with another version of the compressor
+                cells = np.packbits(unpack_mask(PackedMask.model_validate(value)))
+                return value | {"bits": hashlib.sha256(cells.tobytes()).hexdigest()}
             return {name: content(part) for name, part in value.items() if name != "created"}
         return [content(part) for part in value] if isinstance(value, list) else value
 
     said = [content(report.model_dump(mode="json", by_alias=True)), *text]
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
-
-
-def _digest_of_cells(packed: dict[str, Any]) -> str:
-    """SHA-256 of the cells of a mask: they compress to other bits with another version of the compressor."""
-    return hashlib.sha256(np.packbits(unpack_mask(PackedMask.model_validate(packed))).tobytes()).hexdigest()
 
 
 def _header(content: bytes | None) -> Dataset | None:

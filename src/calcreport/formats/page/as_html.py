@@ -26,10 +26,8 @@ INDEX_TEMPLATE: Final = "index.html.j2"  # of several
 _SCRIPT: Final = "page.js"  # the one script of the page
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
-_OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")
-"""Start of the names of the overviews of all series."""
-_MOST_EXCLUDED: Final = 200
-"""Rows of the excluded list; the JSON report has them all."""
+_OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")  # start of the names of the overviews of all series
+_MOST_EXCLUDED: Final = 200  # rows of the excluded list; the JSON report has them all
 _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
 _LONGEST_ON_SHEET: Final = 64
@@ -219,11 +217,9 @@ def _overviews(pictures: Mapping[str, bytes]) -> list[bytes]:
 
 def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
     """Print a value as ``report.json`` has it."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _show_excluded(entry: Excluded, words: Presenter) -> tuple[str | int, ...]:
@@ -254,15 +250,13 @@ class IndexEntry:
     folder: str
     """Name of its folder beside the index; empty when it has no page."""
     status: Literal["reported", "no_calcification", "refused"]
-    """Outcome of the study."""
     title: str = ""
     patient: str = ""
     date: str = ""
-    """Description, patient and study date as received."""
+    """As received."""
     lesion_count: int | None = None
-    """Lesions reported; ``None`` when nothing was measured."""
     concern: Concern | None = None
-    """Highest concern; ``None`` when nothing was measured."""
+    """Lesions and highest concern; ``None`` when nothing was measured."""
     message: str = ""
     """Why it was refused, and what to do."""
 
@@ -276,12 +270,11 @@ class IndexEntry:
 def index_entry(report: Report, folder: str) -> IndexEntry:
     """Make the row of a reported study."""
     study = report.study
-    identity = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
     return IndexEntry(
         folder=folder,
         status="reported" if report.lesions or report.rejected else "no_calcification",
         title=study.description or study.body_part or study.modality,
-        patient=identity,
+        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
         date=show_date(study.study_date),
         lesion_count=len(report.lesions),
         concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
@@ -293,14 +286,10 @@ def render_index(entries: Sequence[IndexEntry], templates: Templates, *, softwar
 
     `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
     """
-    page = render_template(
-        templates, INDEX_TEMPLATE, is_html=True, rows=sorted(entries, key=_urgency), software=software
-    )
-    return page.encode()
+    rows = sorted(entries, key=_urgency)
+    return render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software).encode()
 
 
 def _urgency(entry: IndexEntry) -> tuple[float, str, str]:
-    if entry.status == "refused":
-        return (0.5, entry.date, entry.folder)
     rank = len(Concern) if entry.concern is None else list(Concern).index(entry.concern)
-    return (float(rank), entry.date, entry.folder)
+    return (0.5 if entry.status == "refused" else float(rank), entry.date, entry.folder)

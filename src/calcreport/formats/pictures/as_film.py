@@ -168,12 +168,10 @@ def _outline_shadow(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) 
     shown[rows, columns][outer > inner] = _PALETTE.index(drawing.MINERAL)
 
 
-_CONTEXT_PX: Final = (268, 330)
-"""Largest width and height of the small whole film."""
+_CONTEXT_PX: Final = (268, 330)  # largest width and height of the small whole film
 _SMALLEST_VIEW_PX: Final = 130.0
 """A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
-_ROOM: Final = 2.0
-"""The view is this many times as wide as the lesion."""
+_ROOM: Final = 2.0  # the view is this many times as wide as the lesion
 _FARTHEST: Final = 1.35
 """The skin line is taken into the view where that widens it no more than this many times."""
 

@@ -26,10 +26,8 @@ SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 _CONTEXT_PX: Final = 268  # largest width and height of the whole slice, small
 _SMALLEST_VIEW_MM: Final = 70.0
 """A small deposit is shown with at least this much of the patient around it."""
-_ROOM: Final = 2.2
-"""The view is this many times as wide as the lesion."""
-_SKIN_REACH_MM: Final = 60.0
-"""A skin line up to this long is taken into the view."""
+_ROOM: Final = 2.2  # the view is this many times as wide as the lesion
+_SKIN_REACH_MM: Final = 60.0  # a skin line up to this long is taken into the view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,10 +231,8 @@ def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, words: Pres
 
 _OVERVIEW_WINDOW: Final = drawing.Window(width_hu=1400.0, level_hu=600.0)
 """Soft tissue nearly black, calcification and bone in grey."""
-_LARGEST_PX: Final = (1000, 900)
-"""Largest width and height of the projection."""
-_NAME_PX: Final = 30
-"""Readable where a page shows the picture at half its size."""
+_LARGEST_PX: Final = (1000, 900)  # largest width and height of the projection
+_NAME_PX: Final = 30  # readable where a page shows the picture at half its size
 _HEAD_PX: Final = 44  # strip of the header
 _GAP_PX: Final = 10  # around the projection
 

@@ -334,7 +334,12 @@ def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
             (min(max(x + dx, _MARGIN_PX), width - _MARGIN_PX), min(max(y + dy, _MARGIN_PX), height - _MARGIN_PX))
             for dx, dy in _SHIFTS
         ]
-        x, y = next((spot for spot in tried if _is_free(*spot, half, written)), tried[0])
+        free = (
+            (x, y)
+            for x, y in tried
+            if all(abs(x - a) >= half + other or abs(y - b) >= 2 * _HALF_LINE_PX for a, b, other in written)
+        )
+        x, y = next(free, tried[0])
         written.append((x, y, half))
         write_text(panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
 
@@ -347,10 +352,6 @@ def _draw_calliper(layer: Image.Image, start: Point, end: Point, shade: tuple[in
     draw.line([tuple(ends[0]), tuple(ends[1])], fill=shade, width=width)
     for point in ends:
         draw.line([tuple(point - across), tuple(point + across)], fill=shade, width=width)
-
-
-def _is_free(x: float, y: float, half: float, written: Sequence[tuple[float, float, float]]) -> bool:
-    return all(abs(x - left) >= half + other or abs(y - top) >= 2 * _HALF_LINE_PX for left, top, other in written)
 
 
 def _place_length(start: Point, end: Point, place: Place) -> Point:

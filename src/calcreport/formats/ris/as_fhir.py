@@ -51,8 +51,7 @@ _GROUPS: Final = ("ABC", "IDE", "SYL")
 
 _UID: Final = re.compile(r"(?=.{1,64}\Z)[0-2](\.(0|[1-9][0-9]*))+\Z", re.ASCII)
 """Object identifier, at most as long as DICOM allows."""
-_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())
-"""Values that say nothing."""
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())  # values that say nothing
 
 Element = dict[str, Any]
 """Part of a resource; what says nothing in it is left out when the bundle is written."""
@@ -171,9 +170,8 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         "study": _study(report.study, addresses),
     }
     resources = [
-        {"fullUrl": addresses[name], "resource": _identified(addresses[name], prune(entry))}
-        for name, entry in entries.items()
-        if name in addresses
+        {"fullUrl": address, "resource": prune({"resourceType": None, "id": address.removeprefix("urn:uuid:")} | entry)}
+        for address, entry in ((addresses[name], entry) for name, entry in entries.items() if name in addresses)
     ]
     bundle = prune(
         {
@@ -196,19 +194,15 @@ def _addresses(report: Report) -> Addresses:
     root = report.study.study_instance_uid or _digest(report.model_dump_json())
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     known = Counter(lesion.tracking_uid for lesion in lesions)
-    software = (report.software.name, report.software.version, report.software.rules_version)
+    software = report.software
     addresses = {kind: urn(kind, root) for kind in ("report", "patient", "concern")}
     addresses |= {"study": urn("study", root)} if oid(report.study.study_instance_uid) else {}
-    addresses["device"] = urn("device", *software)
+    addresses["device"] = urn("device", software.name, software.version, software.rules_version)
     for lesion in lesions:
         is_alone = lesion.tracking_uid is not None and known[lesion.tracking_uid] == 1
         name = (lesion.tracking_uid or "", "" if is_alone else lesion.id)
         addresses[f"lesion {lesion.id}"] = urn("lesion", root, *name)
     return addresses
-
-
-def _identified(address: str, resource: Element) -> Element:
-    return {"resourceType": resource["resourceType"], "id": address.removeprefix("urn:uuid:"), **resource}
 
 
 def _report(report: Report, addresses: Addresses, seen: list[str], section: str) -> Element:
@@ -263,7 +257,7 @@ def _withdrawn(words: Presenter, addresses: Addresses) -> dict[str, Element]:
     bare = _observation(words.report, addresses, _WITHDRAWN)
     lesions = (rejected.lesion for rejected in words.report.rejected)
     entries = {f"lesion {lesion.id}": bare | _name(lesion) for lesion in lesions}
-    items = {item.name: item for item in ris.withdrawn_study_items(words)}
+    items = {item.name: item for item in ris.study_items(words, is_withdrawn=True)}
     if "report.concern" not in items:
         return entries
     return {"concern": bare | {"code": described(items["report.concern"])["code"]}} | entries

@@ -33,23 +33,19 @@ _PRELIMINARY: Final = "P"
 _ORDER_DETAIL: Final = "O"
 _WITHDRAWN: Final = "D"
 
-_NAMING: Final = frozenset(("id", "tracking_uid"))
-"""Items that say which lesion is withdrawn."""
+_NAMING: Final = frozenset(("id", "tracking_uid"))  # items that say which lesion is withdrawn
 _MOST_TEXT: Final = 60_000
 """Characters of one formatted text, escapes included; the standard allows 65,536."""
-_LONGEST_ID: Final = 20
-"""Characters that a message control id and a sub-id may have."""
+_LONGEST_ID: Final = 20  # characters that a message control id and a sub-id may have
 _LONGEST_TEXT: Final = 199
 """Characters of a string (ST); longer texts for readers end in dots, identifiers are never cut."""
 
 _CHARACTERS: Final = "^~\\&"
 """Encoding characters after the field separator: component, repetition, escape, subcomponent."""
-_LINE_BREAK: Final = "\\.br\\"
-"""Line end within formatted text (FT)."""
+_LINE_BREAK: Final = "\\.br\\"  # line end within formatted text (FT)
 _ESCAPES: Final = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"})
 """Delimiters within a value."""
-_DELETE: Final = '""'
-"""Value that orders to delete what the receiver holds."""
+_DELETE: Final = '""'  # value that orders to delete what the receiver holds
 
 
 def escape(text: str | None) -> str:
@@ -165,7 +161,7 @@ def _observed(words: Presenter, templates: Templates) -> Iterator[tuple[str, ...
     yield from (_item(item, "") for item in ris.study_items(words))
     for lesion in report.lesions:
         yield from (_item(item, lesion.id) for item in ris.items_of(lesion, words))
-    yield from (_withdrawn(item, "") for item in ris.withdrawn_study_items(words))
+    yield from (_withdrawn(item, "") for item in ris.study_items(words, is_withdrawn=True))
     for lesion in (rejected.lesion for rejected in report.rejected):
         yield from (_withdrawn(item, lesion.id) for item in ris.items_of(lesion, words))
 

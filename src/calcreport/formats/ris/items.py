@@ -63,8 +63,7 @@ SECTIONS: Final = _table("sections")
 SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
 """Sides that have a code."""
 
-_SITES: Final = _table("sites") | _table("further_sites")
-"""Parts of the body, with underscores for blanks."""
+_SITES: Final = _table("sites") | _table("further_sites")  # parts of the body, with underscores for blanks
 REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in table_of("regions")}
 """Region by its name in the report; any other stays text."""
 
@@ -110,8 +109,7 @@ class Item:
 _PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
 """Words for the plane of projected lengths."""
 _ID: Final = Code("DCM", "112039", "Tracking Identifier")  # names of a lesion
-_UID: Final = Code("DCM", "112040", "Tracking Unique Identifier")
-"""Names of a lesion."""
+_UID: Final = Code("DCM", "112040", "Tracking Unique Identifier")  # names of a lesion
 
 _FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))  # that follow from the number of foci
 _OF_MINERAL: Final = _FROM_FOCI | {"pattern.id", "pattern.confidence", "bone_relation"}
@@ -242,33 +240,21 @@ def _answer_flag(state: FlagState, statements: Statements, evidence: str = "") -
     return Answer(word=state, text=f"{said}: {evidence}" if evidence else said, is_unknown=is_unknown)
 
 
-def study_items(words: Presenter) -> Iterator[Item]:
+def study_items(words: Presenter, *, is_withdrawn: bool = False) -> Iterator[Item]:
     """Concern of the study, then the worst state of each flag; without a lesion the flags reported of the patient.
 
-    Empty where no flag was assessed.
+    Empty where no flag was assessed. With `is_withdrawn` the items, without value, that an earlier draft may have sent
+    and that left with rejected findings.
     """
-    report = words.report
-    if is_assessed(report):
+    report, names = words.report, name_flags(words)
+    if is_withdrawn and not report.rejected:
+        return
+    if is_assessed(report) is not is_withdrawn:
         text = words.choose("concern", report.concern, report.concern)
-        yield _study_concern(Answer(word=report.concern, text=text))
-    for name, state in ((name, report.flags_summary.get(name)) for name in FLAG_NAMES):
-        if state is not None:
-            yield _study_flag(name, words, _answer_flag(state, words))
-
-
-def withdrawn_study_items(words: Presenter) -> Iterator[Item]:
-    """Items, without value, that an earlier draft may have sent of the study and that left with rejected findings."""
-    report = words.report
-    if report.rejected and not is_assessed(report):
-        yield _study_concern("")
-    for name in FLAG_NAMES if report.rejected else ():
-        if name not in report.flags_summary:
-            yield _study_flag(name, words, "")
-
-
-def _study_concern(value: Answer | str) -> Item:
-    return Item("report.concern", "Concern of the study", value)
-
-
-def _study_flag(name: str, words: Presenter, value: Answer | str) -> Item:
-    return Item(f"flags_summary.{name}", f"{capitalise(name_flags(words)[name])}, whole study", value)
+        answer = Answer(word=report.concern, text=text)
+        yield Item("report.concern", "Concern of the study", "" if is_withdrawn else answer)
+    for name in FLAG_NAMES:
+        state = report.flags_summary.get(name)
+        if (state is None) is is_withdrawn:
+            value = "" if state is None else _answer_flag(state, words)
+            yield Item(f"flags_summary.{name}", f"{capitalise(names[name])}, whole study", value)

@@ -19,8 +19,7 @@ from calcreport.model.report import Report, Study
 if TYPE_CHECKING:
     import pyarrow
 
-_FORMULA: Final = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
+_FORMULA: Final = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 _KEY_CHARACTERS: Final = 16
 """Of the hash of a patient id: two of a million patients share it once in 37 million cohorts."""
 _ROW_GROUP: Final = 10_000  # rows of Parquet written at once
