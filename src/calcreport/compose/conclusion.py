@@ -149,12 +149,7 @@ def _reworded(value: Any, statements: Statements, *, is_worded: bool) -> Any:  #
 
 
 def conclude(
-    facts: Report,
-    decision: Decision,
-    *,
-    order: tuple[int, ...],
-    rule_findings: Findings | None,
-    statements: Statements,
+    facts: Report, decision: Decision, *, order: tuple[int, ...], rule_findings: Findings | None, statements: Statements
 ) -> Report:
     """Write the conclusions of a decision into a report, in place of those it has.
 

@@ -26,11 +26,7 @@ _STATED: Final = (
 _WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mass.present"}
 """Values left out where the value they depend on was replaced as well and they were emptied."""
 
-_FAMILIES: Final = {
-    "depth.class": "review.layer",
-    "location.laterality": "review.side",
-    "mass.present": "review.mass",
-}
+_FAMILIES: Final = {"depth.class": "review.layer", "location.laterality": "review.side", "mass.present": "review.mass"}
 """Family of the words of a value."""
 
 

@@ -115,11 +115,7 @@ def _describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> li
     if limits:
         parameters = {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
     algorithm = AlgorithmIdentificationSequence(
-        name=MAKER,
-        family=_FAMILY,
-        version=subject.report.software.version,
-        source=MAKER,
-        parameters=parameters,
+        name=MAKER, family=_FAMILY, version=subject.report.software.version, source=MAKER, parameters=parameters
     )
     return [
         SegmentDescription(

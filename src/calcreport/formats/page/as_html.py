@@ -131,11 +131,7 @@ def _show_lesions(narrative: Narrative, words: Presenter, pictures: Mapping[str,
     lead = [lesion.id for lesion in lesions if lesion.id in opened and not lesion.location.films][:1]
     return [
         _show_lesion(lesion, words, pictures)
-        | {
-            "text": text,
-            "is_open": lesion.id in opened,
-            "is_lead": lesion.id in lead and bool(_overviews(pictures)),
-        }
+        | {"text": text, "is_open": lesion.id in opened, "is_lead": lesion.id in lead and bool(_overviews(pictures))}
         for lesion, text in zip(lesions, narrative.lesions, strict=True)
     ]
 

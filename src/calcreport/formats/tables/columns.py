@@ -225,9 +225,6 @@ LESION_RESULTS: Final = (
 """Columns of lesions behind those that name the study."""
 
 TABLES: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
-    {
-        "studies": (*STUDY_IDENTITY, *OUTCOME, *STUDY_RESULTS),
-        "lesions": (*STUDY_IDENTITY[:3], *LESION_RESULTS),
-    }
+    {"studies": (*STUDY_IDENTITY, *OUTCOME, *STUDY_RESULTS), "lesions": (*STUDY_IDENTITY[:3], *LESION_RESULTS)}
 )
 """Columns by name of the table."""
