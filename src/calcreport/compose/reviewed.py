@@ -26,10 +26,9 @@ def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
     refuse_unknown(report.lesions, findings)
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
     drafted = tuple(_without_review(mark_edits(lesion, findings[lesion.id])) for lesion in lesions)
-    return (
-        report.model_copy(update={"lesions": drafted, "rejected": ()}),
-        rule_findings.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
-    )
+    drafted_findings = tuple(findings[lesion.id] for lesion in drafted)
+    facts = report.model_copy(update={"lesions": drafted, "rejected": ()})
+    return facts, rule_findings.model_copy(update={"lesions": drafted_findings})
 
 
 def refuse_unknown(lesions: Iterable[Lesion], known: Container[str | None]) -> None:
@@ -57,10 +56,8 @@ def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report,
 
     Facts are marked as a reader's (`mark_edits`); lesions whose `review` says rejected go where rejected ones are kept.
     """
-    findings = {finding.id: finding for finding in rule_findings.lesions}
-    edited = tuple(
-        mark_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
-    )
+    found = {finding.id: finding for finding in rule_findings.lesions}
+    edited = [mark_edits(lesion, found[lesion.id]) if lesion.id in found else lesion for lesion in report.lesions]
     return _set_apart(report, rule_findings, edited)
 
 
@@ -150,14 +147,9 @@ def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
         for change in list_changes(undo(lesion), corrected)
     )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
-    day = verdict.date or (review.date if verdict.reader is None else None)
-    record = LesionReview(
-        status=status,
-        reason=verdict.reason,
-        reader=verdict.reader or review.reader,
-        date=day.isoformat() if day else None,
-        changes=changes,
-    )
+    day, reader = verdict.date or (review.date if verdict.reader is None else None), verdict.reader or review.reader
+    date = day.isoformat() if day else None
+    record = LesionReview(status=status, reason=verdict.reason, reader=reader, date=date, changes=changes)
     return corrected.model_copy(update={"review": record})
 
 

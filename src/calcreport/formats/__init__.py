@@ -16,7 +16,7 @@ from calcreport.formats.templates import Templates, load_templates
 from calcreport.model.report import Report
 
 Renderer = Callable[[Report, Templates, Mapping[str, bytes]], bytes]
-"""``(report, templates, pictures by file name) -> content of the file``."""
+"""``(report, templates, pictures by file name) -> content of the file``; raises `TemplateError`."""
 
 
 def _late(module: str, function: str) -> Renderer:

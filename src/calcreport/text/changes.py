@@ -27,8 +27,7 @@ def describe_changes(
 ) -> tuple[OtherAnswer, ...]:
     """Describe the effect of each possible answer, in the order of `would_change`, lesions by their ids.
 
-    `numbered` are lesion ids and their places among the lesions given; `size_name` is the printed name of the size
-    flag.
+    `numbered` are lesion ids and their places among the lesions; `size_name` is the printed name of the size flag.
     """
     ids = {index: name for name, index in numbered}
     words = _Words(

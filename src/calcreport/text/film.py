@@ -47,10 +47,7 @@ def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
 
 
 def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
-    """Name the views, the tube voltage where it is one, and state what their lengths mean, as sentences.
-
-    `body_part` is for films that name none.
-    """
+    """Name views and tube voltage, and state what lengths mean; `body_part` is for films that name none."""
     views = say_views(technique.films, body_part, statements)
     if technique.kvp is not None:
         views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
@@ -223,8 +220,8 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
 def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
     """List what was measured on each film: name and value with its unit.
 
-    Where a reader gave the longest dimension, that stands for the film on which the program found the longest, marked
-    as the reader's; what the program measured on others is left out where it is longer.
+    A longest dimension by a reader stands for the film on which the program found the longest, marked as the reader's;
+    what the program measured on others is left out where it is longer.
     """
     size, rows = lesion.size, []
     longest_mm = size.max_diameter_mm if is_by_reader(lesion, "size.max_diameter_mm") else None

@@ -23,7 +23,9 @@ def name_region(
     `side` is ``"left"``, ``"right"``, ``"both"`` or ``None``. Of `words` (Body Part Examined, description and the like)
     the first that holds a known term counts; `series_number` names what no word names.
     """
-    part = next(filter(None, (_known_term(text or "", statements) for text in words)), "")
+    # a word, or the whole of a text of several
+    terms = (term for text in words for term in (text or "", *re.findall(r"[^\W_]+", text or "")))
+    part = next(filter(None, (name_body_part(term, statements) for term in terms)), "")
     part = part or name_series(series_number, statements)
     if side == "both":
         return statements.say("film.both_sides", region=part)
@@ -33,12 +35,6 @@ def name_region(
 def name_series(number: int | None, statements: Statements) -> str:
     """Name a series by its number: ``"series 4"``."""
     return statements.say("searched.unnamed") if number is None else statements.say("searched.series", number=number)
-
-
-def _known_term(text: str, statements: Statements) -> str:
-    """First known body part in a text, the whole text or one of its words; empty without any."""
-    words = (text, *re.findall(r"[^\W_]+", text))
-    return next(filter(None, (name_body_part(word, statements) for word in words)), "")
 
 
 def merge_searched(searched: Sequence[Searched], missing: Sequence[Searched]) -> tuple[Searched, ...]:

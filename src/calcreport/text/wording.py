@@ -150,11 +150,9 @@ def name_depth(lesion: Lesion, statements: Statements) -> str:
     """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
     depth = lesion.depth
     text = statements.say(f"depth.{depth.class_}")
-    distances = []
-    if depth.skin_distance_mm is not None:
-        distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
-    if depth.fascia_distance_mm is not None and depth.class_ == "subcutaneous":
-        distances.append(statements.say("depth.fascia", distance=spell_distance(depth.fascia_distance_mm)))
+    fascia_mm = depth.fascia_distance_mm if depth.class_ == "subcutaneous" else None
+    named = (("skin", depth.skin_distance_mm), ("fascia", fascia_mm))
+    distances = [statements.say(f"depth.{n}", distance=spell_distance(mm)) for n, mm in named if mm is not None]
     return f"{text}, {statements.join(distances)}" if distances else text
 
 

@@ -204,9 +204,8 @@ def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str,
     """Write the secondary captures, colour, patient-free but for the header; Instance Number as in the name.
 
     ``sc_1.dcm`` is the summary, then each key image of each lesion, then whole radiographs. A picture that `pictures`
-    (PNG by file name relative to the study's folder) lacks is left out. Raises `NotDicomError` ``file.damaged`` when
-    the header of an image cannot be read again, `UsageError` ``render.other_images`` when the study lacks an image of
-    the report.
+    (PNG by file name relative to the study's folder) lacks is left out. Raises `UsageError` ``render.other_images``
+    when the study lacks an image of the report.
     """
     side = _side(subject)
     return {

@@ -118,8 +118,7 @@ def arguments_of(subject: Subject, kind: str, name: str = "") -> dict[str, Any]:
 def refer_to(header: Dataset) -> Dataset:
     """Item that refers to an image."""
     item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     return item
 
 

@@ -130,10 +130,7 @@ def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
 
 
 def _in_common(subject: Subject, lesion: Lesion) -> dict[str, Any]:
-    """What every group of a lesion has: the software with what its results depend on, and where the lesion is.
-
-    The side is left out where it is not known.
-    """
+    """What every group of a lesion has: the software with what its results depend on, and where the lesion is."""
     report, side = subject.report, lesion.location.laterality
     software, limits = report.software, find_limits(report, lesion)
     parameters = [f"rules version: {software.rules_version}"]

@@ -26,8 +26,7 @@ _CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")  # what the
 def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
     """Wrap the PDF report into an Encapsulated PDF object, marked as unverified; its source are the images reported.
 
-    Raises `ValueError` when `pdf` is no PDF, `NotDicomError` ``file.damaged`` when the header of an image cannot be
-    read again.
+    Raises `ValueError` when `pdf` is no PDF.
     """
     if not pdf.startswith(b"%PDF-"):
         msg = "not a PDF document"

@@ -44,19 +44,16 @@ def _trace(padded: NDArray[np.bool_]) -> list[Loop]:
     leaving = _edges(padded)
     loops = []
     for start in sorted(leaving):
-        if start not in leaving:
-            continue
-        place, direction = start, leaving[start][0]
-        loop: Loop = []
-        while True:
-            turn = _take(leaving, place, direction)
-            if turn is None:
-                break
+        place, direction, loop = start, next(iter(leaving[start]), 0), Loop()
+        while ways := leaving[place]:
+            left = (direction - 1) % 4
+            # where two parts touch at a corner, turn left, so that they become one line
+            turn = left if left in ways else ways[0]
+            ways.remove(turn)
             if turn != direction or not loop:
                 loop.append((place[1], place[0]))
-            direction = turn
-            place = (place[0] + _STEPS[direction][1], place[1] + _STEPS[direction][0])
-        loops.append(loop)
+            direction, place = turn, (place[0] + _STEPS[turn][1], place[1] + _STEPS[turn][0])
+        loops += [loop] if loop else []
     return sorted(loops, key=lambda loop: (-len(loop), loop[0]))
 
 
@@ -74,19 +71,6 @@ def _edges(padded: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
         for i, j in np.argwhere(inside & ~beyond).tolist():
             leaving.setdefault((i + row, j + column), []).append(direction)
     return leaving
-
-
-def _take(leaving: dict[tuple[int, int], list[int]], place: tuple[int, int], direction: int) -> int | None:
-    """Take the edge by which to leave a corner; where two parts touch, turn left, so that they become one line."""
-    ways = leaving.get(place)
-    if not ways:
-        return None
-    left = (direction - 1) % 4
-    turn = left if left in ways else ways[0]
-    ways.remove(turn)
-    if not ways:
-        del leaving[place]
-    return turn
 
 
 def _join(loops: list[Loop]) -> Loop:

@@ -144,8 +144,7 @@ def write_segmentation(subject: Subject, *, series_index: int = 0, number: int =
     """Write the segmentation of one measured series of a CT study: a segmentation lies in one frame of reference.
 
     `number` is its Instance Number, from 1 among the segmentations of the study. ``None`` for radiographs and when no
-    lesion of the series is left. Raises `NotDicomError` ``file.damaged`` when the header of an image cannot be read
-    again.
+    lesion of the series is left.
     """
     segments = list_segments(subject, series_index)
     if not segments or not subject.volumes:
@@ -171,8 +170,7 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
     """Write ``seg.dcm`` of the first radiograph that shows a lesion, ``seg_2.dcm`` of the next; nothing for CT.
 
     Radiographs have no patient coordinates, and so has their segmentation: its pixels are those of the film that it
-    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2). Raises `NotDicomError`
-    ``file.damaged`` when the header of an image cannot be read again.
+    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2).
     """
     findings = subject.findings
     if not isinstance(findings, FilmFindings):

@@ -40,8 +40,7 @@ _STATUS: Final = "Draft for review and signature, not verified"  # of the docume
 def write_structured_report(subject: Subject) -> bytes:
     """Write the report of a study with the outline of each lesion; without a lesion it holds no measurement group.
 
-    Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel, `NotDicomError` ``file.damaged``
-    when the header of an image cannot be read again.
+    Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
     """
     with untroubled():
         made = _document(subject, planar_groups(subject), _evidence(subject), name="")
@@ -51,8 +50,7 @@ def write_structured_report(subject: Subject) -> bytes:
 def write_volumetric_report(subject: Subject, *segmentations: bytes) -> bytes:
     """Write the report of a CT study a second time, each lesion tied to its segment (TID 1411) of `segmentations`.
 
-    Raises `ValueError` when a segmentation is not one of this report, `NotDicomError` ``file.damaged`` when the header
-    of an image cannot be read again.
+    Raises `ValueError` when a segmentation is not one of this report.
     """
     with untroubled():
         stored = [pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True) for content in segmentations]

@@ -136,17 +136,18 @@ def _header(content: bytes | None) -> Dataset | None:
 def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
     """Documents that a document replaces; none when its list of them is damaged."""
     try:
-        return tuple(
-            Reference(
-                str(study.StudyInstanceUID),
-                str(series.SeriesInstanceUID),
-                str(item.ReferencedSOPClassUID),
-                str(item.ReferencedSOPInstanceUID),
+        uids = [
+            (
+                study.StudyInstanceUID,
+                series.SeriesInstanceUID,
+                item.ReferencedSOPClassUID,
+                item.ReferencedSOPInstanceUID,
             )
             for study in header.get("PredecessorDocumentsSequence") or ()
             for series in study.ReferencedSeriesSequence
             for item in series.ReferencedSOPSequence
-        )
+        ]
+        return tuple(Reference(*map(str, each)) for each in uids)
     except (AttributeError, TypeError):
         return ()
 

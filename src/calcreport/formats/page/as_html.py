@@ -38,8 +38,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``page.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
-    `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not
-    there is left out. Raises `TemplateError` when a template cannot be rendered.
+    `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; others are left out.
     """
     words = present(report, templates.statements)
     narrative, identity = narrate(report, words), _identify(words)
@@ -278,10 +277,7 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
 
 
 def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> bytes:
-    """Render the index page, most severe study first, refused ones right behind those of high concern.
-
-    `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
-    """
+    """Render the index page, most severe study first, refused ones right behind those of high concern."""
     rows = sorted(entries, key=_urgency)
     return render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software).encode()
 

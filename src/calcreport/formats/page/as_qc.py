@@ -50,10 +50,7 @@ class QcRow:
 
 
 def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> bytes:
-    """Render the page; `folder` is that of the results, for the command that opens a review.
-
-    Raises `TemplateError` when the template cannot be rendered.
-    """
+    """Render the page; `folder` is that of the results, for the command that opens a review."""
     total = 0
 
     def counted() -> Iterable[QcRow]:

@@ -229,10 +229,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
 
 
 def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[drawing.View, bool]:
-    """Choose a square around a lesion, and whether the line to the skin fits into it.
-
-    True to the proportions of the pixels; within the film as far as possible.
-    """
+    """Choose a square around a lesion, within the film if possible, and whether the line to the skin fits into it."""
     aspect = _aspect(film)
     low = np.array(shadow.mineral.offset, dtype=np.float64) * aspect
     high = low + np.array(shadow.mineral.pixels.shape) * aspect

@@ -62,9 +62,8 @@ class Window(NamedTuple):
     level_hu: float
 
 
-# Windows of the two panels.
-SOFT_TISSUE: Final = Window(width_hu=400.0, level_hu=40.0)
-BONE: Final = Window(width_hu=2000.0, level_hu=500.0)
+SOFT_TISSUE: Final = Window(width_hu=400.0, level_hu=40.0)  # of the panel that is drawn on
+BONE: Final = Window(width_hu=2000.0, level_hu=500.0)  # of the plain panel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,9 +220,8 @@ def draw_bar(picture: Image.Image, length_px: float, label: str) -> None:
     first, last, base = 14, 14 + round(length_px) - 1, picture.height - 16
     draw = ImageDraw.Draw(picture)
     draw.rectangle((first - 1, base - 2, last + 1, base + 3), fill=BACKGROUND)
-    draw.rectangle((first, base - 1, last, base + 2), fill=TEXT)
-    draw.rectangle((first, base - 7, first + 1, base + 2), fill=TEXT)
-    draw.rectangle((last - 1, base - 7, last, base + 2), fill=TEXT)
+    for left, top, right in ((first, base - 1, last), (first, base - 7, first + 1), (last - 1, base - 7, last)):
+        draw.rectangle((left, top, right, base + 2), fill=TEXT)
     write_text(picture, (first + 4, base - 14), label, size=16)
 
 
@@ -258,8 +256,7 @@ def trace_outline(cover: NDArray[np.float32]) -> NDArray[np.uint8] | None:
 def encode_png(picture: Image.Image) -> bytes:
     """Encode quickly and small: 192 greys and shades of the drawing colours are all that a picture holds."""
     buffer = io.BytesIO()
-    small = picture.quantize(palette=_palette(), dither=Image.Dither.NONE)
-    small.save(buffer, "PNG", compress_level=1)
+    picture.quantize(palette=_palette(), dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -277,8 +274,7 @@ def _palette() -> Image.Image:
 def name_boxes(panel: Image.Image, named: Sequence[tuple[str, Box, Colour]], *, size: int, width: int = 2) -> None:
     """Frame places of a picture and write a name at each: beside, above or below, free of all frames and names.
 
-    Where nothing is free the name stands as far right of its frame as it has to. `size` of the type and `width` of the
-    frame are in picture pixels.
+    `size` of the type and `width` of the frame are in picture pixels.
     """
     draw = ImageDraw.Draw(panel)
     for _, box, colour in named:
@@ -371,10 +367,7 @@ def _place_length(start: Point, end: Point, place: Place) -> Point:
 def write_sheet(
     panels: Sequence[Image.Image], context: Image.Image, *, context_px: int, header: str, rows: Sequence[LegendRow]
 ) -> bytes:
-    """Lay out a key image: a header, panels side by side, right of them the whole, small, above the legend.
-
-    `context_px` is the width kept free for the whole image.
-    """
+    """Lay out a key image: header, panels side by side, right of them, `context_px` wide, the whole and the legend."""
     lefts = [_GAP_PX + number * (_GAP_PX + PANEL_PX) for number in range(len(panels) + 1)]
     side = lefts[-1]
     canvas = Image.new("RGB", (side + context_px + _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)

@@ -151,8 +151,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """Render the report as a FHIR R4 (4.0.1) bundle; parameters as in every renderer, pictures are not used.
 
     It holds the diagnostic report, an observation of each lesion and one of the concern, patient, imaging study and
-    device. Observations of rejected lesions are there as entered in error. The same report gives the same bytes. Raises
-    `TemplateError` when the template of the text cannot be rendered.
+    device. Observations of rejected lesions are there as entered in error. The same report gives the same bytes.
     """
     words, addresses = present(report, templates.statements), _addresses(report)
     concern, *flags = map(described, ris.study_items(words)) if is_assessed(report) else ({},)

@@ -102,8 +102,7 @@ def person_name(name: str | None) -> str:
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as an ORU^R01 message in UTF-8; parameters as in every renderer, pictures are not used.
 
-    Segments each end in a carriage return. The same report gives the same message, control id included. Raises
-    `TemplateError` when the template of the text cannot be rendered.
+    Segments each end in a carriage return. The same report gives the same message, control id included.
     """
     observed = enumerate(_observed(present(report, templates.statements), templates), start=1)
     observations = [segment("OBX", (str(number), *fields)) for number, fields in observed]
