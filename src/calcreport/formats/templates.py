@@ -108,28 +108,12 @@ def inline_script(script: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> SandboxedEnvironment:  # noqa: FBT001 - cached
-    """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box."""
-    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415
+    """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box.
 
-    environment = _sandbox()(
-        loader=DictLoader(dict(texts)),
-        undefined=StrictUndefined,
-        autoescape=is_html,
-        finalize=_show_in_html if is_html else lambda value: to_ascii("" if value is None else str(value)),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals.clear()  # no range() to exhaust memory, no lipsum()
-    for name in _GROWING_FILTERS:
-        del environment.filters[name]
-    return environment
-
-
-@lru_cache(maxsize=1)
-def _sandbox() -> type[SandboxedEnvironment]:
-    """Environment class in which no expression makes much of little: a mistyped width must not exhaust memory."""
-    from jinja2.exceptions import SecurityError  # noqa: PLC0415 - start-up must not wait for it
+    No expression makes much of little: a mistyped width must not exhaust memory.
+    """
+    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415 - start-up must not wait for it
+    from jinja2.exceptions import SecurityError  # noqa: PLC0415
     from jinja2.runtime import Context  # noqa: PLC0415
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
@@ -146,7 +130,19 @@ def _sandbox() -> type[SandboxedEnvironment]:
         def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401
             return attr not in _GROWING_METHODS and super().is_safe_attribute(obj, attr, value)
 
-    return Sandbox
+    environment = Sandbox(
+        loader=DictLoader(dict(texts)),
+        undefined=StrictUndefined,
+        autoescape=is_html,
+        finalize=_show_in_html if is_html else lambda value: to_ascii("" if value is None else str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()  # no range() to exhaust memory, no lipsum()
+    for name in _GROWING_FILTERS:
+        del environment.filters[name]
+    return environment
 
 
 def _show_in_html(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints

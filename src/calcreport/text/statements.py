@@ -75,7 +75,7 @@ class Statements:
 def parse_statements(bundled: str, site: str | None = None, core: str = "") -> Statements:
     """Read the wording shipped with the program; each id in a site's own TOML text replaces the bundled one.
 
-    `core` holds what the core writes in English. Raises `TemplateError` ``template.statements`` when a text is not TOML,
+    `core` holds what the core writes in English. Raises `TemplateError` ``template.statements`` when a text is no TOML,
     holds something other than text, or a site's file names an id that does not exist.
     """
     texts = _load(bundled)

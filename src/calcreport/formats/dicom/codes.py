@@ -19,7 +19,6 @@ from calcreport.rules.regions import name_areas
 PRIVATE_SCHEME: Final = "99CALCREPORT"
 """Coding scheme designator of what the standard has no code for."""
 
-
 KeyT = TypeVar("KeyT", bound=str)  # word of the report
 
 
@@ -46,10 +45,8 @@ OF_MINERAL: Final = _table("of_mineral", str)
 OF_MASS: Final = _table("of_mass", str)
 """Numbers of the whole mass, which no name shares with the mineral."""
 
+# Red flags by their names in the report, and the report's other words.
 FLAGS: Final = _table("flags", str)
-"""Red flag by its name in the report."""
-
-# Codes of the report's other words.
 FLAG_STATES: Final = _table("flag_states", FlagState)
 CONCERNS: Final = _table("concerns", Concern)
 DEPTHS: Final = _table("depths", DepthClass)

@@ -76,11 +76,6 @@ def urn(*parts: str) -> str:
     return f"urn:uuid:{UUID(int=int(derive_uid('fhir', *parts).removeprefix('2.25.')))}"
 
 
-def refer(target: str | None) -> Element:
-    """Reference to another entry of the bundle."""
-    return {"reference": target}
-
-
 def oid(uid: str | None) -> str:
     """UID as a URI; empty when it is none."""
     return f"urn:oid:{uid}" if uid and _UID.match(uid) else ""
@@ -108,26 +103,15 @@ def described(item: ris.Item) -> Element:
 
 def _valued(value: ris.Amount | ris.Answer | str) -> Element:
     if isinstance(value, ris.Amount):
-        return {"valueQuantity": quantity(value)}
+        number = int(value.number) if value.number.is_integer() else value.number
+        comparator = ">=" if value.is_minimum else None
+        unit = {"unit": ris.UNITS[value.unit], "system": _UCUM, "code": value.unit}
+        return {"valueQuantity": {"comparator": comparator, **unit, "value": number}}
     if isinstance(value, str):
         return {"valueString": clean(value)} if clean(value) else {"dataAbsentReason": concept(_UNKNOWN)}
     if value.is_unknown:
         return {"dataAbsentReason": concept(_UNKNOWN, own(value.word), text=value.text)}
     return {"valueCodeableConcept": concept(standard(value.code), own(value.word), text=value.text)}
-
-
-def quantity(amount: ris.Amount) -> Element:
-    """Quantity in UCUM; a minimum has the comparator ``>=``."""
-    number = int(amount.number) if amount.number.is_integer() else amount.number
-    comparator = ">=" if amount.is_minimum else None
-    unit = {"unit": ris.UNITS[amount.unit], "system": _UCUM, "code": amount.unit}
-    return {"comparator": comparator, **unit, "value": number}
-
-
-def narrative(text: str) -> Element:
-    """Text for readers, its lines kept."""
-    visible = html.escape("\n".join(map(make_visible, text.split("\n"))))
-    return {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{visible}</pre></div>'}
 
 
 def names(name: str | None) -> list[Element]:
@@ -215,20 +199,21 @@ def _report(report: Report, addresses: Addresses, seen: list[str], section: str)
         "title": "Draft of the report section",
         "creation": instant(report.created),
     }
+    lines = html.escape("\n".join(map(make_visible, section.split("\n"))))
     accession = clean(study.accession_number)
     order = {"type": "ServiceRequest", "identifier": {"type": _ACCESSION, "value": accession}}
     return {
         "resourceType": "DiagnosticReport",
-        "text": narrative(section),
+        "text": {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{lines}</pre></div>'},
         "basedOn": [order] if accession else None,
         "status": _STATUS,
         "category": [concept(category)],
         "code": concept(standard(ris.SERVICES.get(study.modality, ris.REPORT))),
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "effectiveDateTime": ris.day(study.study_date),
         "issued": instant(report.created),
-        "imagingStudy": [refer(addresses.get("study"))],
-        "result": [refer(addresses[name]) for name in seen],
+        "imagingStudy": [{"reference": addresses.get("study")}],
+        "result": [{"reference": addresses[name]} for name in seen],
         "conclusion": "\n".join(filter(None, map(clean, report.impression))),
         "presentedForm": [form],
     }
@@ -240,11 +225,11 @@ def _observation(report: Report, addresses: Addresses, status: str = _STATUS) ->
         "resourceType": "Observation",
         "status": status,
         "category": [concept(_IMAGING)],
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "effectiveDateTime": ris.day(report.study.study_date),
         "issued": instant(report.created),
-        "device": refer(addresses["device"]),
-        "derivedFrom": [refer(addresses.get("study"))],
+        "device": {"reference": addresses["device"]},
+        "derivedFrom": [{"reference": addresses.get("study")}],
     }
 
 
@@ -305,7 +290,7 @@ def _study(study: Study, addresses: Addresses) -> Element:
         "identifier": identifiers,
         "status": "available",
         "modality": [modality] if name else None,
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "started": ris.day(study.study_date),
         "description": clean(study.description),
     }
