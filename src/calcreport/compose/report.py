@@ -33,15 +33,6 @@ def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
     )
 
 
-def _track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
-    """Tracking UID of a lesion: the same for the same voxels of the same images (UIDs of study, series or films).
-
-    Its id in the report, `name`, distinguishes lesions without a voxel of their own.
-    """
-    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
-    return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))
-
-
 def _identify(mask: PackedMask) -> str:
     """Name a mask by its voxels: how they were compressed depends on the machine."""
     return f"{mask.offset}{mask.shape}{hashlib.sha256(unpack_mask(mask).tobytes()).hexdigest()}"
@@ -164,8 +155,12 @@ def _join_lesion(
     if isinstance(measured, LesionFinding):
         return lesion
     shape = shape_of(measured)
-    films = tuple(place.sop_instance_uid for place in lesion.location.films)
-    uid = _track(shape, (context.study.study_instance_uid, *(films or (series,))), name=lesion.id)
+    # the same for the same voxels of the same images; the id distinguishes lesions without a voxel of their own
+    images = [place.sop_instance_uid for place in lesion.location.films] or [series]
+    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
+    uid = derive_uid(
+        "lesion", context.study.study_instance_uid, *images, *(map(_identify, masks) if masks else [lesion.id])
+    )
     return lesion.model_copy(update={"shape": shape, "tracking_uid": uid, "measured_notes": measured.notes})
 
 

@@ -39,8 +39,7 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     if growth is None:
         return ""
     if growth.change_mm is None or growth.before_mm is None or growth.change_percent is None:
-        reason = growth.reason or statements.say("growth.no_length")
-        return statements.say("growth.not_told", reason=reason)
+        return statements.say("growth.not_told", reason=growth.reason or statements.say("growth.no_length"))
     text = _say_course(growth, growth.before_mm, growth.change_mm, statements, lengths)
     if growth.course == "larger_in_volume" and growth.volume_change_percent is not None:
         text += statements.say("growth.volume", percent=f"{growth.volume_change_percent:.0f}")

@@ -188,12 +188,9 @@ def _describe_findings(lesion: Lesion, number: int, words: Presenter) -> list[st
 
 def _say_mass_unknown(words: Presenter) -> tuple[str, ...]:
     """Say once that only mineral was seen, for the lesions whose size flag does not say so itself."""
-    unknown = [
-        lesion.id
-        for lesion in words.report.lesions
-        if lesion.mass.present is YesNo.UNKNOWN and lesion.flags.size.state is not model.FlagState.CANNOT_DETERMINE
-    ]
-    return (as_sentence(_with_ids(words.say("size.mass_unknown"), unknown, words.report)),) if unknown else ()
+    unsure = [one for one in words.report.lesions if one.mass.present is YesNo.UNKNOWN]
+    ids = [one.id for one in unsure if one.flags.size.state is not model.FlagState.CANNOT_DETERMINE]
+    return (as_sentence(_with_ids(words.say("size.mass_unknown"), ids, words.report)),) if ids else ()
 
 
 def _describe_pattern(lesion: Lesion, words: Presenter) -> str:
@@ -258,10 +255,8 @@ def _length_rows(part: model.Mass | Size, names: tuple[str, str, str], words: Pr
 
 def _spell_foci(lesion: Lesion, words: Presenter) -> str:
     count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
-    if count is None or count < 2:
-        return ""
-    if largest_mm is None:
-        return str(count)
+    if count is None or count < 2 or largest_mm is None:
+        return str(count) if count and count > 1 else ""
     largest = words.lengths.spell(largest_mm)
     largest = words.say("section.projected", size=largest) if lesion.size.projected else largest
     return words.say("measure.foci_value", count=count, largest=largest)

@@ -84,10 +84,9 @@ def _say_missing(row: Searched, statements: Statements) -> str:
     why = ", ".join(filter(None, ("" if series in row.region else series, row.reason)))
     if row.status == "not_searched":
         return f"{row.region} ({why})"
-    if row.searched_count is None:
-        return statements.say("searched.part", region=row.region, why=why)
-    counts = {"count": row.searched_count, "total": row.image_count or 0}
-    return statements.say("searched.images", region=row.region, why=why, **counts)
+    identifier = "searched.part" if row.searched_count is None else "searched.images"
+    counts = {"count": row.searched_count or 0, "total": row.image_count or 0}
+    return statements.say(identifier, region=row.region, why=why, **counts)
 
 
 _MOST_STRUCTURES: Final = 4

@@ -84,7 +84,10 @@ def _join(loops: list[Loop]) -> Loop:
     for i, j in _near_pairs(corners, owner):
         one, other = part_of[owner[i]], part_of[owner[j]]
         if one != other:
-            joined[one] = _splice(joined[one], corners[i].tolist(), joined.pop(other), corners[j].tolist())
+            into, loop = joined[one], joined.pop(other)
+            here, there = into.index(tuple(corners[i].tolist())), loop.index(tuple(corners[j].tolist()))
+            # along a line to a corner, from there around the other line, and back
+            joined[one] = [*into[: here + 1], *loop[there:], *loop[: there + 1], *into[here:]]
             part_of = [one if part == other else part for part in part_of]
     (whole,) = joined.values()
     return whole
@@ -99,9 +102,3 @@ def _near_pairs(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> list[tup
     pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
     squared = ((corners[pairs[:, 0]] - corners[pairs[:, 1]]) ** 2).sum(axis=1)
     return [(i, j) for i, j in pairs[np.argsort(squared, kind="stable")].tolist()]
-
-
-def _splice(into: Loop, here: list[int], loop: Loop, there: list[int]) -> Loop:
-    """Go along a line to a corner, from there around another line, and back."""
-    i, j = into.index((here[0], here[1])), loop.index((there[0], there[1]))
-    return [*into[: i + 1], *loop[j:], *loop[: j + 1], *into[i:]]

@@ -74,9 +74,8 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
 
 def show_date(date: str | None) -> str:
     """Write a DICOM date with hyphens; anything else as it is."""
-    if date is None:
-        return ""
-    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isascii() and date.isdigit() else date
+    is_plain = date is not None and len(date) == 8 and date.isascii() and date.isdigit()
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date and is_plain else date or ""
 
 
 def show_name(name: str | None) -> str:
