@@ -29,6 +29,7 @@ _RENAMED: Final = {"id": "lesion_id", "grow": "grow_hu", "seed": "seed_hu"}
 _DATES: Final = ("_date", "_since")  # ends of names of columns with dates of a patient's life
 _DIRECTIONS: Final = ("row", "column", "slice")  # of spacing
 _AXES: Final = ("x", "y", "z")  # patient LPS
+_STATUSES: Final = ("reported", "no_calcification", "refused")  # outcomes of the analysis
 _OLDEST: Final = 90
 """Years: from here an age may identify, and all are one group."""
 
@@ -109,6 +110,10 @@ def _joined(values: Iterable[str]) -> str | None:
     return "|".join(values) or None
 
 
+def _advice(owner: Any) -> Cell:  # noqa: ANN401 - a report or a lesion
+    return _joined(one.id for one in owner.recommendations)
+
+
 def _regions(status: str) -> Callable[[Report], Cell]:
     return lambda report: _joined(row.region for row in report.searched if row.status == status)
 
@@ -152,13 +157,7 @@ STUDY_IDENTITY: Final = (
 """Columns of studies that a refused study has too; read from a `Study`."""
 
 OUTCOME: Final = (
-    Column(
-        "status",
-        "text",
-        "outcome of the analysis",
-        lambda outcome: outcome.status,
-        words=("reported", "no_calcification", "refused"),
-    ),
+    Column("status", "text", "outcome of the analysis", lambda outcome: outcome.status, words=_STATUSES),
     Column("code", "text", "why the study was refused: docs/error-codes.md", lambda outcome: outcome.code or None),
     Column("message", "text", "the same in words, with the remedy", lambda outcome: outcome.message or None),
 )
@@ -171,12 +170,7 @@ STUDY_RESULTS: Final = (
     Column("excluded_count", "integer", "sum of excluded[].count", lambda r: sum(one.count for one in r.excluded)),
     Column("incidental_count", "integer", "sum of incidental[].count", lambda r: sum(e.count for e in r.incidental)),
     *(Column(f"flag_{name}", "text", f"flags_summary.{name}", _state_of(name)) for name in Flags.model_fields),
-    Column(
-        "recommendation_ids",
-        "text",
-        "recommendations[].id, joined by |",
-        lambda report: _joined(one.id for one in report.recommendations),
-    ),
+    Column("recommendation_ids", "text", "recommendations[].id, joined by |", _advice),
     *(
         Column(f"regions_{status}", "text", f"searched[].region with status {status}, joined by |", _regions(status))
         for status in ("searched", "partly", "not_searched")
@@ -204,23 +198,15 @@ LESION_RESULTS: Final = (
     *(_column(path, kind, "lesions[].") for path, kind in _fields(Lesion)),
     *(Column(f"flag_{name}", "text", f"lesions[].flags.{name}.state", _state_of(name)) for name in Flags.model_fields),
     Column(
-        "leading_class",
-        "text",
-        "lesions[].differential[0].id",
-        lambda lesion: lesion.differential[0].id if lesion.differential else None,
+        "leading_class", "text", "lesions[].differential[0].id", lambda one: _joined(e.id for e in one.differential[:1])
     ),
     Column(
         "differential",
         "text",
         "lesions[].differential[], id and weight, joined by |",
-        lambda lesion: _joined(one.id + one.weight for one in lesion.differential),
+        lambda one: _joined(entry.id + entry.weight for entry in one.differential),
     ),
-    Column(
-        "recommendation_ids",
-        "text",
-        "lesions[].recommendations[].id, joined by |",
-        lambda lesion: _joined(one.id for one in lesion.recommendations),
-    ),
+    Column("recommendation_ids", "text", "lesions[].recommendations[].id, joined by |", _advice),
 )
 """Columns of lesions behind those that name the study."""
 
