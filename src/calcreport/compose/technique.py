@@ -24,7 +24,6 @@ class Imaging:
 
     series_instance_uid: str
     acquisition: Acquisition
-    """As its header says."""
     spacing_mm: tuple[float, float, float]
     """Row, column and slice distance in mm."""
     contrast: Contrast

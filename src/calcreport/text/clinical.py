@@ -28,7 +28,6 @@ class ClinicalText:
     """Clinical information in words."""
 
     given: tuple[str, ...]
-    """Sentences."""
     missing: tuple[str, ...]
     missing_for_flags: tuple[str, ...]
     """Names of what matters and was not given, and of these what a red flag waits for."""

@@ -57,7 +57,6 @@ class Segment(Generic[MaskT]):
     """One segment."""
 
     lesion: Lesion
-    """The lesion it belongs to."""
     hue: int
     """Place of the lesion in the report: its segments share a hue."""
     tracking_id: str

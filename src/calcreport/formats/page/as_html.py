@@ -247,7 +247,6 @@ class IndexEntry:
     title: str = ""
     patient: str = ""
     date: str = ""
-    """As received."""
     lesion_count: int | None = None
     concern: Concern | None = None
     """Lesions and highest concern; ``None`` when nothing was measured."""

@@ -99,11 +99,9 @@ class Item:
     name: str
     """Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph."""
     text: str
-    """What it is, for readers."""
     value: Amount | Answer | str
     """Text is only for places and identifiers."""
     code: Code | None = None
-    """Standard code, where there is one."""
 
 
 _PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
