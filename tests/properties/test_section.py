@@ -24,8 +24,9 @@ from calcreport.model.terms import PATTERN_LABELS
 from calcreport.rules import decide
 from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
-from calcreport.text.impression import FLAG_NAMES, name_flags
+from calcreport.text.impression import name_flags
 from calcreport.text.statements import Statements
+from calcreport.text.wording import present
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -151,7 +152,7 @@ def check_section(report: Report) -> None:
 
 def _check_flags(report: Report, text: str) -> None:
     line = text.split("SARCOMA FLAGS: ")[1].split("\n", maxsplit=1)[0]
-    names = dict(zip(name_flags(report, templates().statements), FLAG_NAMES, strict=True))
+    names = {name: key for key, name in name_flags(present(report, templates().statements)).items()}
     absent = re.findall(r"Absent: ([^.]*)\.", line)
     for name in absent[0].split(", ") if absent else ():
         assert all(getattr(lesion.flags, names[name]).state is FlagState.ABSENT for lesion in report.lesions), text

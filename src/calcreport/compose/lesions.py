@@ -23,9 +23,7 @@ OVERVIEW_IMAGE = "images/overview.png"
 _TYPED_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 """An id that a reader may give: it stands in text, file names and links."""
 
-_URGENCY = tuple(model.Concern)
-"""Concerns, most severe first: the order of the enumeration."""
-
+_URGENCY = tuple(model.Concern)  # concerns, most severe first: the order of the enumeration
 
 _DECIDED: Final = ("flags", "concern", "differential", "recommendations", "growth")
 """Fields of a lesion that the rules answer."""
@@ -65,8 +63,8 @@ def name_overviews(report: model.Report) -> tuple[str, ...]:
     """File names of the survey pictures: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
     count = max(sum(entry.geometry is not None for entry in report.series), 1)
-    overviews = tuple(overview_name(number) for number in range(1, count + 1))
-    return tuple(film_image_name(number) for number in range(1, len(films) + 1)) or overviews
+    name, many = (film_image_name, len(films)) if films else (overview_name, count)
+    return tuple(map(name, range(1, many + 1)))
 
 
 def number_lesions(
@@ -128,7 +126,7 @@ def measured_facts(lesion: MeasuredLesion | ProjectedLesion | model.Lesion) -> d
 
 def _typed(finding: LesionFinding) -> dict[str, Any]:
     """Fields of a typed finding in the report's types; untyped values are "cannot be determined"."""
-    size, mass, place = finding.size, finding.mass, finding.location
+    size, mass, place, given = finding.size, finding.mass, finding.location, finding.pattern.id
     depth_class = finding.depth.class_ or model.DepthClass.CANNOT_DETERMINE
     return {
         "size": model.Size(**size.model_dump(exclude={"is_by_reader"})),
@@ -143,7 +141,13 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             **finding.density.model_dump(exclude={"is_certain"}),
         ),
         "depth": model.Depth.model_validate(finding.depth.model_dump() | {"class": depth_class}),
-        "pattern": _typed_pattern(finding),
+        "pattern": model.Pattern(
+            id=given or INDETERMINATE_PATTERN,
+            label=given or "not given",
+            confidence=(finding.pattern.confidence or model.Confidence.HIGH) if given else model.Confidence.LOW,
+            scores={},
+            features={name: str(answer) for name, answer in finding.features if answer is not model.YesNo.UNKNOWN},
+        ),
         "bone_relation": finding.bone_relation or model.BoneRelation.CANNOT_DETERMINE,
         "location": model.Location(
             laterality_source=None if place.laterality is model.Laterality.UNKNOWN else "clinician",
@@ -152,17 +156,6 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             **place.model_dump(exclude={"tissue", "compartment"}),
         ),
     }
-
-
-def _typed_pattern(finding: LesionFinding) -> model.Pattern:
-    given = finding.pattern.id
-    return model.Pattern(
-        id=given or INDETERMINATE_PATTERN,
-        label=given or "not given",
-        confidence=(finding.pattern.confidence or model.Confidence.HIGH) if given else model.Confidence.LOW,
-        scores={},
-        features={name: str(answer) for name, answer in finding.features if answer is not model.YesNo.UNKNOWN},
-    )
 
 
 def list_incidental(findings: Sequence[IncidentalFinding], volumes: Sequence[CtVolume]) -> tuple[Incidental, ...]:
@@ -179,10 +172,8 @@ def list_incidental(findings: Sequence[IncidentalFinding], volumes: Sequence[CtV
 
 
 def _incidental_row(members: list[IncidentalFinding], volume: CtVolume) -> Incidental:
-    low, high = (
-        pick([one.bbox_lps_mm[corner] for one in members], axis=0).tolist()
-        for corner, pick in ((0, np.min), (1, np.max))
-    )
+    low = np.min([one.bbox_lps_mm[0] for one in members], axis=0).tolist()
+    high = np.max([one.bbox_lps_mm[1] for one in members], axis=0).tolist()
     slices = {i for one in members for i in range(one.first_slice, one.last_slice + 1)}
     numbers = [number for i in slices if (number := volume.slices[i].instance_number) is not None]
     return Incidental(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 from calcreport.compose.conclusion import collect_measured_limitations, conclude
 from calcreport.compose.lesions import join_lesion, name_key_images, name_overviews, number_lesions
 from calcreport.compose.technique import DraftContext, Imaging, describe_technique
 from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings, FilmSegment, ProjectedLesion, Shadow
-from calcreport.model.findings import Findings
-from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
-from calcreport.model.report import Lesion, PlaceSource, Report, Study
+from calcreport.model.findings import Findings, LesionFinding
+from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment
+from calcreport.model.report import Lesion, PlaceSource, Report
 from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, pack_mask, unpack_mask
 from calcreport.model.uids import derive_uid
 from calcreport.rules.regions import are_apart
@@ -25,24 +24,13 @@ def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
     """Pack the masks and lines of a lesion; see `calcreport.model.shape`."""
     if isinstance(lesion, ProjectedLesion):
         return LesionShape(films=tuple(map(_film_shape, lesion.shadows)))
+    masks = {name: getattr(lesion, name) for name in ("mineral", "contour")}
+    lines = {name: getattr(lesion, name) for name in ("longest", "axial_longest", "to_skin", "to_fascia")}
     return LesionShape(
         key_slice=lesion.key_slice,
-        mineral=_pack(lesion.mineral),
-        contour=_pack(lesion.contour),
-        longest=_line(lesion.longest),
-        axial_longest=_line(lesion.axial_longest),
-        to_skin=_line(lesion.to_skin),
-        to_fascia=_line(lesion.to_fascia),
+        **{name: pack_mask(mask.offset, mask.voxels) for name, mask in masks.items() if mask is not None},
+        **{name: _line(segment) for name, segment in lines.items()},
     )
-
-
-def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
-    """Tracking UID of a lesion: the same for the same voxels of the same images (UIDs of study, series or films).
-
-    Its id in the report, `name`, distinguishes lesions without a voxel of their own.
-    """
-    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
-    return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))
 
 
 def _identify(mask: PackedMask) -> str:
@@ -57,10 +45,6 @@ def _film_shape(shadow: Shadow) -> FilmShape:
         across=_film_line(shadow.across),
         to_skin_line=None if shadow.to_skin_line is None else _film_line(shadow.to_skin_line),
     )
-
-
-def _pack(mask: VoxelMask | None) -> PackedMask | None:
-    return None if mask is None else pack_mask(mask.offset, mask.voxels)
 
 
 def _line(segment: Segment | None) -> Line | None:
@@ -92,17 +76,23 @@ def compose_report(
     ``None`` for radiographs and when no image was measured; with `has_pictures` the names of the picture files written
     beside the report are listed in it.
     """
-    regions = _name_regions(findings, context, statements)
     rule_findings = findings if isinstance(findings, Findings) else context.rule_findings
-    lesions = _join_lesions(findings, decision, imaging, regions=regions, context=context, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
     numbered = number_lesions(findings.lesions, decision)
+    regions = _name_regions(findings, context, statements)
+    lesions = [
+        _join_lesion(findings, index, decision, lesion_id=lesion_id, imaging=imaging, context=context)
+        for lesion_id, index in numbered
+    ]
+    typed = rule_findings.lesions if rule_findings else [None] * len(numbered)
+    places = [(*regions[index], typed[index]) for _, index in numbered]
+    lesions = [_place(lesion, *place) for lesion, place in zip(lesions, places, strict=True)]
     facts = Report(
         software=context.software,
         study=context.study,
         series=context.series,
         technique=technique,
-        lesions=lesions,
+        lesions=name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0),
         excluded=() if isinstance(findings, Findings) else findings.excluded,
         incidental=context.incidental,
         patient=decision.patient,
@@ -146,51 +136,40 @@ def _name_regions(
     return tuple((name, "header") if name else (None, None) for name in named)
 
 
-def _join_lesions(
+def _join_lesion(
     findings: Measured,
+    index: int,
     decision: Decision,
-    imaging: Imaging | None,
     *,
-    regions: tuple[tuple[str | None, PlaceSource], ...],
+    lesion_id: str,
+    imaging: Imaging | None,
     context: DraftContext,
-    has_pictures: bool,
-) -> tuple[Lesion, ...]:
-    rule_findings = findings if isinstance(findings, Findings) else context.rule_findings
-    lesions = []
-    for lesion_id, index in number_lesions(findings.lesions, decision):
-        lesion = join_lesion(
-            findings.lesions[index],
-            decision.lesions[index],
-            lesion_id=lesion_id,
-            series_instance_uid=_name_series(findings, index, imaging, context.further_imaging),
-        )
-        location = lesion.location
-        region, source = regions[index]
-        if not location.region or (source == "clinician" and not are_apart(location.region, region)):
-            location = location.model_copy(update={"region": region, "region_source": source})
-        side = location.laterality if rule_findings is None else rule_findings.lesions[index].location.laterality
-        if side is not location.laterality:  # only the clinician knew it
-            location = location.model_copy(update={"laterality": side, "laterality_source": "clinician"})
-        update = {"location": location} | _keep_shape(findings, index, lesion, context.study)
-        lesions.append(lesion.model_copy(update=update))
-    return name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0)
-
-
-def _keep_shape(findings: Measured, index: int, lesion: Lesion, study: Study) -> dict[str, Any]:
-    """Fields with the voxels of a measured lesion and the notes of its measurement."""
-    if isinstance(findings, Findings):
-        return {}
-    measured = findings.lesions[index]
+) -> Lesion:
+    """Lesion with the rules' answer; a measured one with its voxels and the notes of its measurement."""
+    measured, series = findings.lesions[index], ""
+    if isinstance(findings, FilmFindings):  # the film that shows it best
+        series = findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
+    elif imaging is not None:
+        series = (imaging, *context.further_imaging)[getattr(measured, "series_index", 0)].series_instance_uid
+    lesion = join_lesion(measured, decision.lesions[index], lesion_id=lesion_id, series_instance_uid=series)
+    if isinstance(measured, LesionFinding):
+        return lesion
     shape = shape_of(measured)
-    films = tuple(place.sop_instance_uid for place in lesion.location.films)
-    images = (study.study_instance_uid, *(films or (lesion.series_instance_uid,)))
-    return {"shape": shape, "tracking_uid": track(shape, images, name=lesion.id), "measured_notes": measured.notes}
+    # the same for the same voxels of the same images; the id distinguishes lesions without a voxel of their own
+    images = [place.sop_instance_uid for place in lesion.location.films] or [series]
+    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
+    uid = derive_uid(
+        "lesion", context.study.study_instance_uid, *images, *(map(_identify, masks) if masks else [lesion.id])
+    )
+    return lesion.model_copy(update={"shape": shape, "tracking_uid": uid, "measured_notes": measured.notes})
 
 
-def _name_series(findings: Measured, index: int, imaging: Imaging | None, further: tuple[Imaging, ...]) -> str:
-    """Series a lesion was measured on; of radiographs that of the film that shows it best."""
-    if isinstance(findings, FilmFindings):
-        return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
-    if imaging is None:
-        return ""
-    return (imaging, *further)[getattr(findings.lesions[index], "series_index", 0)].series_instance_uid
+def _place(lesion: Lesion, region: str | None, source: PlaceSource, finding: LesionFinding | None) -> Lesion:
+    """Lesion in the region where the images leave it open, and on the side that only the clinician knew."""
+    location = lesion.location
+    if not location.region or (source == "clinician" and not are_apart(location.region, region)):
+        location = location.model_copy(update={"region": region, "region_source": source})
+    if finding is not None and finding.location.laterality is not location.laterality:
+        side = {"laterality": finding.location.laterality, "laterality_source": "clinician"}
+        location = location.model_copy(update=side)
+    return lesion.model_copy(update={"location": location})

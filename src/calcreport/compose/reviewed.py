@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from calcreport.compose.corrections import correct, list_changes, undo
-from calcreport.compose.edits import edits_of, mark_edits
+from calcreport.compose.corrections import correct, edits_of, list_changes, mark_edits, undo
 from calcreport.errors import ClinicalError, UsageError
-from calcreport.model.evidence import ReviewChange
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.terms import YesNo
@@ -28,10 +26,9 @@ def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
     refuse_unknown(report.lesions, findings)
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
     drafted = tuple(_without_review(mark_edits(lesion, findings[lesion.id])) for lesion in lesions)
-    return (
-        report.model_copy(update={"lesions": drafted, "rejected": ()}),
-        rule_findings.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
-    )
+    drafted_findings = tuple(findings[lesion.id] for lesion in drafted)
+    facts = report.model_copy(update={"lesions": drafted, "rejected": ()})
+    return facts, rule_findings.model_copy(update={"lesions": drafted_findings})
 
 
 def refuse_unknown(lesions: Iterable[Lesion], known: Container[str | None]) -> None:
@@ -59,10 +56,8 @@ def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report,
 
     Facts are marked as a reader's (`mark_edits`); lesions whose `review` says rejected go where rejected ones are kept.
     """
-    findings = {finding.id: finding for finding in rule_findings.lesions}
-    edited = tuple(
-        mark_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
-    )
+    found = {finding.id: finding for finding in rule_findings.lesions}
+    edited = [mark_edits(lesion, found[lesion.id]) if lesion.id in found else lesion for lesion in report.lesions]
     return _set_apart(report, rule_findings, edited)
 
 
@@ -92,20 +87,20 @@ def refresh(report: Report, rule_findings: Findings, statements: Statements) -> 
     for lesion in report.lesions:
         if lesion.id in before:
             _refuse_nothing_left(lesion)
-            earlier = before[lesion.id]
-            lesions.append(_refresh(lesion, earlier, _region_of(lesion, earlier, part, statements)))
+            region = _region_of(lesion, before[lesion.id], part, statements)
+            lesions.append(_refresh(lesion, before[lesion.id], region))
     return rule_findings.model_copy(update={"lesions": tuple(lesions)})
 
 
 def _refresh(lesion: Lesion, before: LesionFinding, region: str | None) -> LesionFinding:
     facts = finding_facts(lesion)
-    place = before.location.model_copy(update={"laterality": lesion.location.laterality, "region": region})
+    place = {"laterality": lesion.location.laterality, "region": region}
     changed = {change.field for change in lesion.review.changes} if lesion.review else set()
     if "size.max_diameter_mm" in changed:
         facts["size"] = facts["size"].model_copy(update={"is_by_reader": True})
     if "mass.source" in changed and lesion.mass.source == "clinician":
         facts["mass"] = facts["mass"].model_copy(update={"source": "reader"})
-    return before.model_copy(update=facts | {"location": place})
+    return before.model_copy(update=facts | {"location": before.location.model_copy(update=place)})
 
 
 def _region_of(lesion: Lesion, before: LesionFinding, part: str, statements: Statements) -> str | None:
@@ -146,25 +141,16 @@ def _match(report: Report, review: Review) -> dict[str, LesionVerdict]:
 
 def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
     corrected = correct(lesion, verdict)
-    by_hand = {(change.field, _spell(change)) for change in edits_of(lesion)}
+    by_hand = {(change.field, repr(change.reader)) for change in edits_of(lesion)}
     changes = tuple(
-        change.model_copy(update={"is_edit": (change.field, _spell(change)) in by_hand})
+        change.model_copy(update={"is_edit": (change.field, repr(change.reader)) in by_hand})
         for change in list_changes(undo(lesion), corrected)
     )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
-    day = verdict.date or (review.date if verdict.reader is None else None)
-    record = LesionReview(
-        status=status,
-        reason=verdict.reason,
-        reader=verdict.reader or review.reader,
-        date=day.isoformat() if day else None,
-        changes=changes,
-    )
+    day, reader = verdict.date or (review.date if verdict.reader is None else None), verdict.reader or review.reader
+    date = day.isoformat() if day else None
+    record = LesionReview(status=status, reason=verdict.reason, reader=reader, date=date, changes=changes)
     return corrected.model_copy(update={"review": record})
-
-
-def _spell(change: ReviewChange) -> str:
-    return repr(change.reader)
 
 
 def _without_review(lesion: Lesion) -> Lesion:
@@ -176,8 +162,7 @@ def _without_review(lesion: Lesion) -> Lesion:
 
 def _refuse_nothing_left(lesion: Lesion) -> None:
     """Refuse a contour without mineral whose mass a reader denies: it would read as an unseen calcification."""
-    is_measured = lesion.shape is not None and not lesion.location.films
-    is_empty = is_measured and lesion.shape is not None and lesion.shape.mineral is None
+    is_empty = lesion.shape is not None and not lesion.location.films and lesion.shape.mineral is None
     if is_empty and lesion.mass.present is not YesNo.YES and lesion.size.max_diameter_mm is None:
         msg = (
             f"{lesion.id} is a contour in which no mineral was measured; without its mass nothing is left of it. "

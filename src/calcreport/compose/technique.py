@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from calcreport.model import report as model
 from calcreport.model.film import FilmFindings, FilmImage, FilmReading
 from calcreport.model.findings import Findings
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import (
-    FilmTechnique,
-    Incidental,
-    RulesUsed,
-    Searched,
-    SeriesEntry,
-    Software,
-    Study,
-    Technique,
-)
+from calcreport.model.report import FilmTechnique, Technique
 from calcreport.settings import Settings
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
@@ -28,18 +20,15 @@ _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imaging:
-    """How the analysed CT series was made."""
+    """How an analysed CT series was made."""
 
     series_instance_uid: str
-    """The analysed series."""
     acquisition: Acquisition
-    """As its header says."""
     spacing_mm: tuple[float, float, float]
     """Row, column and slice distance in mm."""
     contrast: Contrast
     """The phase the thresholds were chosen for."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
-    """Who said so."""
 
 
 def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: Imaging | None) -> Technique | None:
@@ -66,6 +55,7 @@ def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: 
 
 def _of_films(findings: FilmFindings) -> Technique:
     voltages = {film.kvp for film in findings.films}
+    films = tuple(_of_film(*pair) for pair in zip(findings.films, findings.readings, strict=True))
     return Technique(
         kvp=voltages.pop() if len(voltages) == 1 else None,
         slice_thickness_mm=None,
@@ -73,29 +63,30 @@ def _of_films(findings: FilmFindings) -> Technique:
         kernel=None,
         contrast="unknown",
         threshold_hu=None,
-        films=tuple(_of_film(*pair) for pair in zip(findings.films, findings.readings, strict=True)),
+        films=films,
     )
 
 
 def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
     rows, columns = film.intensity.shape
+    view, scale = film.view, film.scale
     return FilmTechnique(
         series_instance_uid=film.series_instance_uid,
         sop_instance_uid=film.reference.sop_instance_uid,
         instance_number=film.reference.instance_number,
-        view=film.view.position,
-        laterality=_SIDES.get(film.view.laterality or ""),
-        body_part=film.view.body_part,
+        view=view.position,
+        laterality=_SIDES.get(view.laterality or ""),
+        body_part=view.body_part,
         rows=rows,
         columns=columns,
-        scale=film.scale.kind.value,
-        spacing_mm=film.scale.spacing_mm,
-        calibration=film.scale.calibration,
-        magnification=film.scale.magnification,
+        scale=scale.kind.value,
+        spacing_mm=scale.spacing_mm,
+        calibration=scale.calibration,
+        magnification=scale.magnification,
         kvp=film.kvp,
         noise=reading.noise,
         has_skin_line=reading.has_skin_line,
-        notes=film.scale.notes,
+        notes=scale.notes,
     )
 
 
@@ -103,27 +94,22 @@ def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
 class DraftContext:
     """Subject and origin of a report."""
 
-    study: Study
-    """As the header says."""
-    series: tuple[SeriesEntry, ...]
+    study: model.Study
+    series: tuple[model.SeriesEntry, ...]
     """Every series of the study and its outcome."""
     clinical: Mapping[str, Any]
     """Clinical inputs as plain values, every unknown named."""
     settings: Settings
-    """Effective settings."""
-    software: Software
-    """Name and versions."""
+    software: model.Software
     created: str | None = None
     """Date and time of the draft, ISO 8601."""
-    rules: RulesUsed | None = None
-    """Rules the decision was made with."""
+    rules: model.RulesUsed | None = None
     rule_findings: Findings | None = None
     """Input of the rules, where the report is made from measured findings: same lesions, same order."""
     limitations: tuple[str, ...] = ()
     """Sentences on the parts of the study that were not analysed."""
-    searched: tuple[Searched, ...] = ()
+    searched: tuple[model.Searched, ...] = ()
     """Parts of the body that the study covers, and whether each was searched."""
-    incidental: tuple[Incidental, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
+    incidental: tuple[model.Incidental, ...] = ()
     further_imaging: tuple[Imaging, ...] = ()
     """How the CT series after the first were made."""

@@ -16,7 +16,7 @@ from calcreport.formats.templates import Templates, load_templates
 from calcreport.model.report import Report
 
 Renderer = Callable[[Report, Templates, Mapping[str, bytes]], bytes]
-"""``(report, templates, pictures by file name) -> content of the file``."""
+"""``(report, templates, pictures by file name) -> content of the file``; raises `TemplateError`."""
 
 
 def _late(module: str, function: str) -> Renderer:
@@ -56,14 +56,4 @@ FORMATS: Final = (*RENDERERS, "png", "sr", "seg", "sc", "sr-volumetric", TABLE_F
 DEFAULT_FORMATS: Final = ("text", "json", "html", "png", "sr", "seg", "sc")
 """Everything that needs no extra installation and that every hospital can use."""
 
-__all__ = [
-    "DEFAULT_FORMATS",
-    "FILE_NAMES",
-    "FORMATS",
-    "OBJECTS",
-    "RENDERERS",
-    "TABLE_FORMAT",
-    "Renderer",
-    "Templates",
-    "load_templates",
-]
+__all__ = ["Templates", "load_templates"]

@@ -31,7 +31,7 @@ _TOGETHER: Final = re.compile(r"\((?:S \d+, )?Im [\d-]+\)|\d (?:mm|cm|mm3|cm3|HU
 _TIE: Final = "\x1f"
 """Stands for a blank that must not be folded at; cannot occur in laid out text otherwise."""
 
-_PLAIN: Final = re.compile(r"[ -~]*\Z")
+_PLAIN: Final = re.compile(r"[ -~]*\Z")  # text that is harmless as it is
 
 
 def make_visible(text: str) -> str:

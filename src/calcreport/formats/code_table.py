@@ -23,8 +23,3 @@ def table_of(name: str) -> Any:  # noqa: ANN401 - as the file has it
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:
     """Coding scheme, value and meaning by name."""
     return {name: (scheme, value, meaning) for name, (scheme, value, meaning) in table_of(table).items()}
-
-
-def measured_of(group: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
-    """Numbers of a lesion: path in ``report.json``, words, UCUM unit, and the three parts of a code or none."""
-    return [(path, words, unit, tuple(code)) for path, (words, unit, *code) in table_of(f"measured_{group}").items()]

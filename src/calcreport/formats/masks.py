@@ -19,11 +19,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.model.report import Lesion, Report, SeriesEntry
+from calcreport.model.report import Lesion, Report, SeriesGeometry
 from calcreport.model.shape import PackedMask, unpack_mask
 
-COCO_FILE: Final = "coco.json"
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+COCO_FILE: Final = "coco.json"  # in the study's folder
+_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])  # from DICOM's to NIfTI's axes
 _UINT16: Final = 512  # NIFTI_TYPE_UINT16
 _SCANNER: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
 _MM: Final = 2  # NIFTI_UNITS_MM
@@ -35,30 +35,30 @@ def nifti_files(report: Report) -> dict[str, bytes]:
     A voxel of the third lesion of the report is 3. Radiographs have none.
     """
     files = {}
-    for number, series in enumerate(_measured(report), start=1):
+    for number, (uid, geometry) in enumerate(_measured(report).items(), start=1):
         for name, kind in (("lesions", "mineral"), ("masses", "contour")):
             masks = {
                 label: mask
                 for label, lesion in enumerate(report.lesions, start=1)
-                if lesion.series_instance_uid == series.series_instance_uid
+                if lesion.series_instance_uid == uid
                 and lesion.shape is not None
                 and (mask := getattr(lesion.shape, kind)) is not None
             }
             if masks or kind == "mineral":
-                files[f"{name}_{number}.nii.gz"] = _nifti(series, masks)
+                files[f"{name}_{number}.nii.gz"] = _nifti(geometry, masks)
     return files
 
 
-def _measured(report: Report) -> list[SeriesEntry]:
-    return [series for series in report.series if series.status == "analysed" and series.geometry is not None]
+def _measured(report: Report) -> dict[str, SeriesGeometry]:
+    """Grid of each measured CT series by its UID."""
+    analysed = (series for series in report.series if series.status == "analysed")
+    return {series.series_instance_uid: series.geometry for series in analysed if series.geometry is not None}
 
 
-def _nifti(series: SeriesEntry, masks: dict[int, PackedMask]) -> bytes:
+def _nifti(geometry: SeriesGeometry, masks: dict[int, PackedMask]) -> bytes:
     """Voxels run along columns, rows, slices; the affine is in RAS mm, of voxel centres."""
-    if series.geometry is None:
-        return b""
-    slices, rows, columns = series.geometry.shape
-    affine = _LPS_TO_RAS @ np.array(series.geometry.affine_lps_mm)[:, [2, 1, 0, 3]]
+    slices, rows, columns = geometry.shape
+    affine = _LPS_TO_RAS @ np.array(geometry.affine_lps_mm)[:, [2, 1, 0, 3]]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
@@ -128,7 +128,7 @@ def _sections(report: Report, lesion: Lesion) -> Iterator[_Section]:
     """Images that show a lesion: slices of CT by their index and place, radiographs by their SOP Instance UID."""
     if lesion.shape is None:
         return
-    series = {one.series_instance_uid: one.geometry for one in _measured(report)}.get(lesion.series_instance_uid)
+    series = _measured(report).get(lesion.series_instance_uid)
     mask = lesion.shape.mineral
     if series is not None and mask is not None:
         affine = np.array(series.affine_lps_mm)

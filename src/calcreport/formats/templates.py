@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,22 +20,20 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-STATEMENTS_FILE: Final = "statements.toml"
+STATEMENTS_FILE: Final = "statements.toml"  # the wording
 CORE_FILE: Final = "core.toml"
 """What rule tables and image analysis write; made by docs/generate.py."""
+# Filters and methods whose result can be far longer than what they are given.
 _GROWING_FILTERS: Final = ("center", "format", "indent")
 _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"))
-"""Their result can be far longer than what they are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """Layouts and wording of the report."""
+    """Layouts of the report by file name, and its wording."""
 
     texts: Mapping[str, str]
-    """Template text by file name."""
     statements: Statements
-    """Wording by id."""
 
 
 def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None = None) -> Templates:
@@ -100,30 +100,20 @@ def trusted(text: str) -> Markup:
     return Markup(text)  # noqa: S704 - a constant
 
 
+def inline_script(script: str) -> dict[str, Any]:
+    """Fields of a page that runs no script but one of the program: the script, and its hash for the policy."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"script": trusted(script), "script_hash": f"sha256-{digest}"}
+
+
 @lru_cache(maxsize=4)
 def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> SandboxedEnvironment:  # noqa: FBT001 - cached
-    """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box."""
-    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415
+    """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box.
 
-    environment = _sandbox()(
-        loader=DictLoader(dict(texts)),
-        undefined=StrictUndefined,
-        autoescape=is_html,
-        finalize=_show_in_html if is_html else _show_in_text,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals.clear()  # no range() to exhaust memory, no lipsum()
-    for name in _GROWING_FILTERS:
-        del environment.filters[name]
-    return environment
-
-
-@lru_cache(maxsize=1)
-def _sandbox() -> type[SandboxedEnvironment]:
-    """Environment class in which no expression makes much of little: a mistyped width must not exhaust memory."""
-    from jinja2.exceptions import SecurityError  # noqa: PLC0415 - start-up must not wait for it
+    No expression makes much of little: a mistyped width must not exhaust memory.
+    """
+    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415 - start-up must not wait for it
+    from jinja2.exceptions import SecurityError  # noqa: PLC0415
     from jinja2.runtime import Context  # noqa: PLC0415
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
@@ -140,14 +130,22 @@ def _sandbox() -> type[SandboxedEnvironment]:
         def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401
             return attr not in _GROWING_METHODS and super().is_safe_attribute(obj, attr, value)
 
-    return Sandbox
+    environment = Sandbox(
+        loader=DictLoader(dict(texts)),
+        undefined=StrictUndefined,
+        autoescape=is_html,
+        finalize=_show_in_html if is_html else lambda value: to_ascii("" if value is None else str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()  # no range() to exhaust memory, no lipsum()
+    for name in _GROWING_FILTERS:
+        del environment.filters[name]
+    return environment
 
 
 def _show_in_html(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
     if hasattr(value, "__html__"):
         return value
     return make_visible("" if value is None else str(value))
-
-
-def _show_in_text(value: Any) -> str:  # noqa: ANN401
-    return to_ascii("" if value is None else str(value))

@@ -33,7 +33,7 @@ from calcreport.study.render import RenderJob, remembered_places, render_files, 
 from calcreport.text.film import refer
 from calcreport.text.narrative import narrate
 from calcreport.text.review import say_changes
-from calcreport.text.wording import lengths_of
+from calcreport.text.wording import lengths_of, present
 
 _SHOWN: Final = {
     "pattern": {"id", "label"},
@@ -192,7 +192,7 @@ class Draft:
             "review": review.model_dump(include={"status", "reason", "reader", "date"}) if review else None,
             "changes": say_changes(review, statements, lengths_of(report)) if review else [],
             "concern": lesion.concern if review is None or review.status != "rejected" else "",
-            "image": refer(self.drafted, drafted, statements).strip("()"),
+            "image": refer(drafted, present(self.drafted, statements)).strip("()"),
             "now": lesion.model_dump(mode="json", include=_SHOWN),
             "drafted": drafted.model_dump(mode="json", include=_SHOWN),
             "prior": lesion.growth.prior_id if lesion.growth else None,

@@ -18,17 +18,22 @@ MOST_STATED: Final = 4
 _MOST_ALARMS: Final = 2
 """Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
 
+_CERTAINTIES: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
+"""End of the id of the statement of a diagnosis that would lead."""
+
 
 def describe_changes(
     decision: Decision, numbered: Iterable[tuple[str, int]], statements: Statements, *, size_name: str
 ) -> tuple[OtherAnswer, ...]:
     """Describe the effect of each possible answer, in the order of `would_change`, lesions by their ids.
 
-    `numbered` are lesion ids and their places among the lesions given; `size_name` is the printed name of the size
-    flag.
+    `numbered` are lesion ids and their places among the lesions; `size_name` is the printed name of the size flag.
     """
     ids = {index: name for name, index in numbered}
-    words = _Words(statements=statements, size_name=size_name, capabilities=decision.capabilities)
+    words = _Words(
+        texts=statements.texts, of_core=statements.of_core, size_name=size_name, capabilities=decision.capabilities
+    )
+    stated = _choose(decision.would_change, words)
     return tuple(
         OtherAnswer(
             input=change.input,
@@ -36,34 +41,35 @@ def describe_changes(
             text=_describe(change, ids, words),
             is_told=change in stated,
             concern=change.concern,
-            lesions=tuple(_with_id(lesion, ids) for lesion in change.lesions),
+            lesions=tuple(
+                OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index", "lesion"}))
+                for lesion in change.lesions
+            ),
         )
-        for stated in (_choose(decision.would_change, words.capabilities),)
         for change in decision.would_change
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
+class _Words(Statements):
     """Wording, name of the size flag with its limit, and what the rules say of their classes and recommendations."""
 
-    statements: Statements
     size_name: str
     capabilities: Capabilities
 
+    def name_flags(self, lesion: ChangedLesion, state: FlagState) -> str:
+        names = [name for name, then in lesion.flags.items() if then is state]
+        return self.join([self.size_name if name == "size" else self.say(f"flag.{name}") for name in names])
 
-def _with_id(lesion: ChangedLesion, ids: dict[int, str]) -> OtherAnswerLesion:
-    return OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index", "lesion"}))
 
-
-def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> list[WouldChange]:
+def _choose(changes: tuple[WouldChange, ...], words: _Words) -> list[WouldChange]:
     """Select the inputs named in the text: one per question, not only those that could add a red flag."""
     chosen: list[WouldChange] = []
     asked: set[str] = set()
     alarms = 0
     for change in changes:
         question = _question(change)
-        is_alarm = _rises(change, capabilities)
+        is_alarm = _rises(change, words)
         is_too_much = len(chosen) == MOST_STATED or (is_alarm and alarms == _MOST_ALARMS)
         if question in asked or is_too_much or change.is_remote or not _matters(change):
             continue
@@ -87,28 +93,24 @@ def _matters(change: WouldChange) -> bool:
     )
 
 
-def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
+def _rises(change: WouldChange, words: _Words) -> bool:
     """Whether the answer would raise the concern or add a referral."""
     order = tuple(Concern)  # most severe first
-    is_referred = any(capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
+    is_referred = any(words.capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
     return is_referred or order.index(change.concern) < order.index(change.concern_now)
 
 
 def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
-    statements = words.statements
-    ask = statements.choose("ask", change.input, change.input)
-    answer = statements.say("change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, words))
-    identifier = "compared" if change.input == "lesion.prior" else "read" if _is_read(change) else "told"
-    text = statements.say(f"change.{identifier}", ask=ask, answers=answer)
+    ask = words.choose("ask", change.input, change.input)
+    answer = words.say("change.answer", answer=_say_answer(change, words), effect=_say_effect(change, words))
+    is_read = change.input.startswith("lesion.")
+    identifier = "compared" if change.input == "lesion.prior" else "read" if is_read else "told"
+    text = words.say(f"change.{identifier}", ask=ask, answers=answer)
     indices = {lesion.index for lesion in change.lesions}
     concerned = [name for index, name in ids.items() if index in indices]  # in the order of the report
     if 0 < len(concerned) < len(ids):
-        text = statements.say("change.for_lesions", text=text, ids=", ".join(concerned))
+        text = words.say("change.for_lesions", text=text, ids=", ".join(concerned))
     return as_sentence(text)
-
-
-def _is_read(change: WouldChange) -> bool:
-    return change.input.startswith("lesion.")
 
 
 def _say_answer(change: WouldChange, statements: Statements) -> str:
@@ -137,63 +139,44 @@ def _in_words(name: str, number: str) -> str:
 
 def _say_effect(change: WouldChange, words: _Words) -> str:
     """Describe the effect on the lesion that changes most."""
-    statements, capabilities = words.statements, words.capabilities
-    lesion = max(
-        change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
-    )
+    capabilities = words.capabilities
+    lesion = max(change.lesions, key=lambda one: (len(one.recommended), one.leading is not None, len(one.flags)))
     parts = _say_urgent(lesion, words)
     is_referral_changed = capabilities.has_any((*lesion.recommended, *lesion.withdrawn), "is_referral")
     is_mere_doubt = lesion.is_weaker or (lesion.certainty == "possible" and is_referral_changed)
     if not parts and capabilities.is_class(lesion.leading, "is_of_bone"):
-        parts.append(statements.say("change.bone"))
+        parts.append(words.say("change.bone"))
     elif not parts and lesion.leading is not None and not is_mere_doubt:
-        identifier = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}.get(
-            lesion.certainty
-        )
-        parts.append(
-            statements.say(f"change.{identifier or 'open'}", **({"label": lesion.label} if identifier else {}))
-        )
+        parts.append(words.say(f"change.{_CERTAINTIES.get(lesion.certainty or '', 'open')}", label=lesion.label or ""))
     parts += [] if capabilities.has_any(lesion.recommended, "forbids_biopsy") else _say_flags(lesion, words)
     if not parts:
-        parts.append(statements.say("change.higher" if _rises(change, capabilities) else "change.lower"))
+        parts.append(words.say("change.higher" if _rises(change, words) else "change.lower"))
     if len(parts) > 1 and "," in parts[0]:
         parts[0] += ","  # its own commas would run into the second part
-    return statements.join(parts[:2], "change.and")
+    return words.join(parts[:2], "change.and")
 
 
 def _say_urgent(lesion: ChangedLesion, words: _Words) -> list[str]:
     contacts, bans = words.capabilities.contacts, words.capabilities.bans
     for name in lesion.recommended:
         if name in contacts:
-            return [words.statements.say("change.urgent", contact=contacts[name])]
+            return [words.say("change.urgent", contact=contacts[name])]
     labels = dict.fromkeys(label for name in lesion.recommended for label in bans.get(name, ()))
-    label = words.statements.join(list(labels), "words_or")
-    return [words.statements.say("change.no_biopsy", label=label)] if labels else []
+    return [words.say("change.no_biopsy", label=words.join(list(labels), "words_or"))] if labels else []
 
 
 def _say_flags(lesion: ChangedLesion, words: _Words) -> list[str]:
     """Name the flags that change, or the effect on the referral."""
-    statements = words.statements
-    named = {state: _names(lesion, state, statements, words.size_name) for state in FlagState}
+    named = {state: words.name_flags(lesion, state) for state in FlagState}
     if words.capabilities.has_any(lesion.recommended, "is_referral"):
         met = {name for name, state in lesion.flags.items() if state is FlagState.PRESENT}
         is_unexplained = bool(met) and met <= {"size", "depth"} and lesion.leading is not None
-        unexplained = statements.say("change.unexplained", flags=named[FlagState.PRESENT])
-        return [unexplained if is_unexplained else statements.say("change.refer")]
+        unexplained = words.say("change.unexplained", flags=named[FlagState.PRESENT])
+        return [unexplained if is_unexplained else words.say("change.refer")]
     if named[FlagState.EXPLAINED]:
-        return [statements.say("change.explain", flags=named[FlagState.EXPLAINED])]
+        return [words.say("change.explain", flags=named[FlagState.EXPLAINED])]
     if words.capabilities.has_any(lesion.withdrawn, "is_referral"):
-        return [statements.say("change.release")]
-    for state, identifier in (
-        (FlagState.PRESENT, "flag"),
-        (FlagState.POSSIBLE, "flag_possible"),
-        (FlagState.ABSENT, "settle"),
-    ):
-        if named[state]:
-            return [statements.say(f"change.{identifier}", flags=named[state])]
-    return []
-
-
-def _names(lesion: ChangedLesion, state: FlagState, statements: Statements, size_name: str) -> str:
-    names = [name for name, then in lesion.flags.items() if then is state]
-    return statements.join([size_name if name == "size" else statements.say(f"flag.{name}") for name in names])
+        return [words.say("change.release")]
+    states = {FlagState.PRESENT: "flag", FlagState.POSSIBLE: "flag_possible", FlagState.ABSENT: "settle"}
+    said = (words.say(f"change.{end}", flags=named[state]) for state, end in states.items() if named[state])
+    return [*said][:1]

@@ -28,11 +28,9 @@ class ClinicalText:
     """Clinical information in words."""
 
     given: tuple[str, ...]
-    """Sentences on what was given."""
     missing: tuple[str, ...]
-    """Names of what matters and was not given."""
     missing_for_flags: tuple[str, ...]
-    """The part of `missing` a red flag waits for."""
+    """Names of what matters and was not given, and of these what a red flag waits for."""
 
 
 def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements: Statements) -> ClinicalText:
@@ -41,8 +39,11 @@ def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements:
     `clinical` holds nested plain values; anything absent, null or ``"unknown"`` is unknown. Age and sex are those of
     the header where the clinician gave none.
     """
+    age = _value(clinical, "patient", "age_years")
+    age = patient.age_years if age is None else age
+    sex = _text(clinical, "patient", "sex") or patient.sex
     sentences = [
-        statements.reword(_describe_person(clinical, patient)),
+        statements.reword(spell_person(age if isinstance(age, int | float) else None, sex)),
         _describe_answers(clinical, statements),
         _describe_laboratory(clinical, statements),
     ]
@@ -50,11 +51,8 @@ def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements:
     if question:
         shortened = question[:_LONGEST_QUESTION] + (" [...]" if len(question) > _LONGEST_QUESTION else "")
         sentences.append(statements.say("clinical.question", question=shortened))
-    inputs = {
-        key.removeprefix("clinical.absent_input."): text
-        for key, text in statements.texts.items()
-        if key.startswith("clinical.absent_input.")
-    }
+    start = "clinical.absent_input."
+    inputs = {key.removeprefix(start): text for key, text in statements.texts.items() if key.startswith(start)}
     unknown = [key for key in inputs if _text(clinical, *key.split(".", 1)) is None]
     missing = [inputs[key] for key in unknown]
     if not _labs(clinical):
@@ -81,13 +79,6 @@ def _text(clinical: Mapping[str, Any], group: str, name: str) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
-    age = _value(clinical, "patient", "age_years")
-    age = patient.age_years if age is None else age
-    sex = _text(clinical, "patient", "sex") or patient.sex
-    return spell_person(age if isinstance(age, int | float) else None, sex)
 
 
 def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> str:
@@ -119,11 +110,10 @@ def _labs(clinical: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) -> str:
     values = []
     for name, entry in _labs(clinical).items():
-        label = statements.choose("clinical.labs", name, name)
+        label, value = statements.choose("clinical.labs", name, name), entry["value"]
         unit = f" {entry['unit']}" if entry.get("unit") else ""
         date = f" ({entry['date']})" if entry.get("date") not in {None, "", "unknown"} else ""
-        value = entry["value"]
-        values.append(f"{label} {value:g}{unit}{date}" if isinstance(value, float) else f"{label} {value}{unit}{date}")
+        values.append(f"{label} {f'{value:g}' if isinstance(value, float) else value}{unit}{date}")
     return statements.join(values) if len(values) < 3 else ", ".join(values)
 
 
@@ -137,15 +127,11 @@ def describe_laboratory(laboratory: Laboratory | None, statements: Statements) -
         return ()
     parts = []
     for state in ("high", "low"):
-        names = [
-            statements.choose("clinical.labs", result.test, result.test.replace("_", " "))
-            for result in laboratory.results
-            if result.state == state
-        ]
-        if names:
-            parts.append(statements.say(f"labs.{state}", list=", ".join(names)))
-    if laboratory.adjusted_calcium_mmol_l is not None and laboratory.adjusted_calcium_mg_dl is not None:
-        si, conventional = laboratory.adjusted_calcium_mmol_l, laboratory.adjusted_calcium_mg_dl
+        tests = [result.test for result in laboratory.results if result.state == state]
+        names = [statements.choose("clinical.labs", test, test.replace("_", " ")) for test in tests]
+        parts += [statements.say(f"labs.{state}", list=", ".join(names))] if names else []
+    si, conventional = laboratory.adjusted_calcium_mmol_l, laboratory.adjusted_calcium_mg_dl
+    if si is not None and conventional is not None:
         adjusted = statements.say("labs.adjusted", si=f"{si:.2f}", conventional=f"{conventional:.1f}")
         # An ionised value takes precedence over the adjusted one; printing both could look like a contradiction.
         is_deciding = not any(result.test == "ionised_calcium" and result.is_used for result in laboratory.results)

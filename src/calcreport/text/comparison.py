@@ -39,8 +39,7 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     if growth is None:
         return ""
     if growth.change_mm is None or growth.before_mm is None or growth.change_percent is None:
-        reason = growth.reason or statements.say("growth.no_length")
-        return statements.say("growth.not_told", reason=reason)
+        return statements.say("growth.not_told", reason=growth.reason or statements.say("growth.no_length"))
     text = _say_course(growth, growth.before_mm, growth.change_mm, statements, lengths)
     if growth.course == "larger_in_volume" and growth.volume_change_percent is not None:
         text += statements.say("growth.volume", percent=f"{growth.volume_change_percent:.0f}")
@@ -52,28 +51,26 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     return capitalise(text)
 
 
-def _say_course(
-    growth: LesionGrowth, before_mm: float, change_mm: float, statements: Statements, lengths: Lengths
-) -> str:
+def _say_course(growth: LesionGrowth, before_mm: float, change_mm: float, words: Statements, lengths: Lengths) -> str:
     """Describe the change of length: stable since a day, unchanged, no change beyond the error, larger or smaller."""
     fields = {
         "before": lengths.spell(before_mm),
-        "date": growth.prior_date or statements.say("comparison.earlier"),
-        "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
+        "date": growth.prior_date or words.say("comparison.earlier"),
+        "basis": words.say(f"growth.{growth.basis or 'mineral'}"),
     }
     # A change below the error is "stable"; "unchanged" requires equal printed lengths.
     is_same = fields["before"] == lengths.spell(growth.now_mm or 0.0)
     if growth.stable_since is not None and growth.prior_date is not None:
         is_same = is_same and growth.stable_since == growth.prior_date
-        return statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
+        return words.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
     is_comparable = growth.comparable is YesNo.YES  # otherwise two lengths stand here, and none is called unchanged
     if is_same:
-        return statements.say("growth.equal" if is_comparable else "growth.same_length", **fields)
+        return words.say("growth.equal" if is_comparable else "growth.same_length", **fields)
     if growth.course == "stable" and is_comparable:
-        return statements.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
+        return words.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
     kind = "larger" if change_mm > 0 else "smaller"
     change = spell_change(abs(change_mm))
-    return statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent or 0.0):.0f}", **fields)
+    return words.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent or 0.0):.0f}", **fields)
 
 
 def describe_stability(lesions: list[Lesion], statements: Statements) -> str:

@@ -7,68 +7,64 @@ from itertools import groupby
 from typing import Final
 
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
+from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Technique
+from calcreport.text import wording
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, name_body_part, plain, refer_to_images, spell_distance, spell_number
+from calcreport.text.wording import Presenter, as_sentence, name_body_part, plain
 
 _MIDLINE: Final = frozenset(
     {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
 )
 """Body parts, as the header names them, that have no side."""
 
+_LIMITS: Final = {"detector": "", "calibrated": "_calibrated", "none": "_unscaled"}
+"""End of the name of the statement of a limit by kind of scale."""
+
+
+def known_view(view: str | None, statements: Statements) -> str:
+    """Name a view, such as ``"AP"`` or ``"lateral"``; empty where the header holds no known term."""
+    return statements.choose("view", plain(view))
+
 
 def name_view(view: str | None, statements: Statements) -> str:
-    """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
-    return statements.choose("view", plain(view)) or statements.say("film.view_unknown")
-
-
-def is_known_view(view: str | None, statements: Statements) -> bool:
-    """Whether the header names a view that has a name here."""
-    return bool(statements.choose("view", plain(view)))
-
-
-def is_on_film(report: Report) -> bool:
-    """Whether lengths are those of a projection: measured on radiographs, or typed by a reader of them."""
-    return report.study.modality in {"CR", "DX"} or bool(report.technique and report.technique.films)
+    """Name a view; where it is not known a blank for the reader."""
+    return known_view(view, statements) or statements.say("film.view_unknown")
 
 
 def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """Name each film so that no two have the same name: by view, then side, then image number, then position."""
     views = [name_view(film.view, statements) for film in films]
-    sided = [
-        f"{statements.say(f'side.{film.laterality}')} {view}" if film.laterality in {"left", "right"} else view
-        for film, view in zip(films, views, strict=True)
+    sides = [
+        f"{statements.say(f'side.{film.laterality}')} " if film.laterality in {"left", "right"} else ""
+        for film in films
     ]
-    numbered = [
-        view if film.instance_number is None else f"{view} (Im {film.instance_number})"
-        for film, view in zip(films, sided, strict=True)
-    ]
+    images = ["" if film.instance_number is None else f" (Im {film.instance_number})" for film in films]
+    sided = [side + view for side, view in zip(sides, views, strict=True)]
+    numbered = [view + image for view, image in zip(sided, images, strict=True)]
     placed = [statements.say("film.numbered", view=view, number=number) for number, view in enumerate(sided, start=1)]
-    return tuple(
-        next(names for names in (views, sided, numbered, placed) if len(set(names)) == len(films) or names is placed)
-    )
+    return tuple(next((names for names in (views, sided, numbered) if len(set(names)) == len(films)), placed))
 
 
 def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
-    """Name the views and state what their lengths mean; `body_part` is for films that name none.
-
-    Sentences: the views by side and region, the tube voltage where it is one, and the scale; films that differ in scale
-    are named.
-    """
-    films = technique.films
-    views = say_views(films, body_part, statements)
+    """Name views and tube voltage, and state what lengths mean; `body_part` is for films that name none."""
+    views = say_views(technique.films, body_part, statements)
     if technique.kvp is not None:
         views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
-    return (as_sentence(views), *_say_scales(films, statements))
+    return (as_sentence(views), *_say_scales(technique.films, statements))
 
 
 def say_views(films: tuple[FilmTechnique, ...], body_part: str | None, statements: Statements) -> str:
     """Name the views by side and region; `body_part` is for films that name none."""
-    return "; ".join(
-        _say_views(tuple(group), statements, place=place)
-        for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements))
-    )
+    said = []
+    for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements)):
+        names = [name_view(film.view, statements) for film in group]
+        counts = {name: names.count(name) for name in names}
+        if max(counts.values()) > 1:
+            names = [f"{statements.choose('number', str(count), str(count))} {name}" for name, count in counts.items()]
+        identifier = "film.view" if sum(counts.values()) == 1 else "film.views"
+        said.append(statements.say(identifier, views=statements.join(names), place=place))
+    return "; ".join(said)
 
 
 def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
@@ -85,17 +81,6 @@ def _name_place(film: FilmTechnique, body_part: str | None, statements: Statemen
     return f"{side} {part}" if part else statements.say("place.region_unknown", side=side)
 
 
-def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, place: str) -> str:
-    names = [name_view(film.view, statements) for film in films]
-    counts = {name: names.count(name) for name in names}
-    listed = [
-        name if max(counts.values()) == 1 else f"{statements.choose('number', str(count), str(count))} {name}"
-        for name, count in counts.items()
-    ]
-    identifier = "film.view" if len(films) == 1 else "film.views"
-    return statements.say(identifier, views=statements.join(listed), place=place)
-
-
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """State each fact about the scale once, with the films it applies to unless it applies to all."""
     by_film = [_say_scale(film, statements) for film in films]
@@ -110,29 +95,22 @@ def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tup
 
 
 def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
-    if film.scale == "calibrated":
-        kind = (film.calibration or "").lower()
+    kind = film.scale
+    if kind == "calibrated":
         fallback = statements.say("scale.calibrated_other")
-        sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
+        sentences = [statements.choose("scale", f"calibrated_{(film.calibration or '').lower()}", fallback)]
     else:
-        sentences = [statements.say(f"scale.{film.scale}")]
+        sentences = [statements.say(f"scale.{kind}")]
     if film.magnification is not None:
-        sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
+        sentences.append(statements.say("scale.magnification", factor=wording.spell_number(film.magnification)))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """State once what no radiograph shows, then what each further kind of scale leaves undetermined."""
     kinds = {film.scale for film in films}
-    suffixes = [
-        suffix
-        for kind, suffix in (("detector", ""), ("calibrated", "_calibrated"), ("none", "_unscaled"))
-        if kind in kinds
-    ]
-    return tuple(
-        statements.say(f"limitation.radiograph{suffix if position == 0 else '_and' + suffix}")
-        for position, suffix in enumerate(suffixes)
-    )
+    ends = [end for kind, end in _LIMITS.items() if kind in kinds]
+    return tuple(statements.say(f"limitation.radiograph{'_and' if number else ''}{e}") for number, e in enumerate(ends))
 
 
 def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
@@ -140,14 +118,14 @@ def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
     return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
 
 
-def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
+def refer(lesion: Lesion, words: Presenter, *, whole_extent: bool = True) -> str:
     """Reference of a lesion to its images in brackets; with `whole_extent` to every CT slice that shows it."""
+    report = words.report
     if not lesion.location.films:
         series = find_series(report, lesion.series_instance_uid)
-        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
-    films = report.technique.films if report.technique else ()
-    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in films}
-    return refer_to_films(lesion.location.films, entries, statements)
+        return wording.refer_to_images(lesion.location, series, whole_extent=whole_extent)
+    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in words.films}
+    return refer_to_films(lesion.location.films, entries, words)
 
 
 def refer_to_films(
@@ -160,77 +138,42 @@ def refer_to_films(
     references = []
     for place in places:
         entry = series.get(place.sop_instance_uid)
-        parts = []
-        if entry is not None and entry.series_number is not None:
-            parts.append(f"S {entry.series_number}")
-        if place.instance_number is not None:
-            parts.append(f"Im {place.instance_number}")
-        if is_known_view(place.view, statements):
-            parts.append(name_view(place.view, statements))
-        references.append(", ".join(parts))
+        parts = (
+            "" if entry is None or entry.series_number is None else f"S {entry.series_number}",
+            "" if place.instance_number is None else f"Im {place.instance_number}",
+            known_view(place.view, statements),
+        )
+        references.append(", ".join(filter(None, parts)))
     return f"({'; '.join(references)})" if any(references) else ""
 
 
-def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
-    """Spell the projected size on each film, in the order of the films.
-
-    Where a reader gave the longest dimension, that stands for the film on which the program found the longest, marked
-    as the reader's; what the program measured on others is left out where it is longer.
-    """
-    places = lesion.location.films
-    longest_mm = lesion.size.max_diameter_mm
-    if not places or longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
-        return [(place, spell_projected(place, statements, lengths)) for place in places]
-    replaced = longest_film(lesion)
-    length = statements.say("film.projected_reader", extent=lengths.spell(longest_mm))
-    return [
-        (place, length if place is replaced else spell_projected(place, statements, lengths))
-        for place in places
-        if place is replaced or (place.max_diameter_mm or 0.0) <= longest_mm
-    ]
-
-
-def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Lengths) -> str:
-    """Longest projected diameter by the widest extent across it: in mm or cm, in pixels without a scale."""
-    if place.max_diameter_mm is not None:
-        if place.perpendicular_mm is None:
-            return lengths.spell(place.max_diameter_mm)
-        return lengths.spell_extents((place.max_diameter_mm, place.perpendicular_mm))
-    if place.max_diameter_px is None:
-        return ""
-    pixels = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
-    return statements.say("film.pixels", extents=" x ".join(pixels))
-
-
-def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
+def say_other_views(lesion: Lesion, words: Presenter) -> str:
     """Say what the other views of the same part show of a lesion seen on one view only.
 
     Sentences without the last full stop: that it was not identified on another view, that it may be what another view
     shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on two views,
     and where headers leave it open whether another film shows the same part.
     """
-    films = report.technique.films if report.technique else ()
+    films, lesions = words.films, words.report.lesions
     own = next((film for film in films if film.sop_instance_uid in _seen_on(lesion)), None)
     if own is None or len(lesion.location.films) != 1:
         return ""
-    rest = [film for film in films if film is not own and not _is_apart(film, own, statements)]
-    others = [film for film in rest if _shows_another_view(film, own, films, statements)]
+    rest = [film for film in films if film is not own and not _is_apart(film, own, words)]
+    others = [film for film in rest if _shows_another_view(film, own, words)]
     if not others:
-        is_already_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in _before(report, lesion))
-        return (
-            ""
-            if is_already_stated or any(_may_be_another_view(film, own, statements) for film in rest)
-            else statements.say("film.no_second_view")
-        )
-    apart = {uid for other in report.lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
-    names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), statements), strict=True))
+        is_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in lesions[: lesions.index(lesion)])
+        view = known_view(own.view, words)
+        # a film of perhaps the same part may show another view unless it is known to repeat this one
+        is_open = is_stated or any(not view or known_view(film.view, words) != view for film in rest)
+        return "" if is_open else words.say("film.no_second_view")
+    apart = {uid for other in lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
+    names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), words), strict=True))
     sentences = []
     for identifier, is_among in (("film.not_identified", False), ("film.may_be_the_same", True)):
         listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]
         if listed:
-            sentences.append(
-                statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=statements.join(listed))
-            )
+            many = "" if len(listed) == 1 else "_many"
+            sentences.append(words.say(f"{identifier}{many}", views=words.join(listed)))
     return ". ".join(sentences)
 
 
@@ -238,37 +181,24 @@ def _seen_on(lesion: Lesion) -> set[str]:
     return {place.sop_instance_uid for place in lesion.location.films}
 
 
-def _before(report: Report, lesion: Lesion) -> tuple[Lesion, ...]:
-    return report.lesions[: report.lesions.index(lesion)]
-
-
 def _is_apart(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
     """Whether two films show different sides or parts, as far as both headers state."""
-    sides = {film.laterality, own.laterality}
     parts = {_part(film, statements), _part(own, statements)}
-    return sides == {"left", "right"} or (len(parts) > 1 and None not in parts)
+    return {film.laterality, own.laterality} == {"left", "right"} or (len(parts) > 1 and None not in parts)
 
 
-def _shows_another_view(
-    film: FilmTechnique, own: FilmTechnique, films: tuple[FilmTechnique, ...], statements: Statements
-) -> bool:
+def _shows_another_view(film: FilmTechnique, own: FilmTechnique, words: Presenter) -> bool:
     """Whether a film was searched and surely shows the same part from another direction."""
-    first, second = _part(film, statements), _part(own, statements)
-    views = {name_view(each.view, statements) for each in (film, own) if is_known_view(each.view, statements)}
-    if len(views) < 2 or not film.noise or film.laterality != own.laterality or film.laterality == "both":
+    first, second = _part(film, words), _part(own, words)
+    views = {known_view(film.view, words), known_view(own.view, words)}
+    if "" in views or len(views) < 2 or not film.noise or film.laterality != own.laterality:
+        return False
+    if film.laterality == "both":
         return False
     if film.laterality is not None:
         return first == second or None in {first, second}
     # without a side two films show one limb only where no third film may show the other
-    return (
-        first == second and first is not None and sum(_part(each, statements) in {first, None} for each in films) == 2
-    )
-
-
-def _may_be_another_view(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
-    """Whether a film of perhaps the same part is not known to repeat the view."""
-    is_known = is_known_view(film.view, statements) and is_known_view(own.view, statements)
-    return not is_known or name_view(film.view, statements) != name_view(own.view, statements)
+    return first == second and first is not None and sum(_part(e, words) in {first, None} for e in words.films) == 2
 
 
 def _part(film: FilmTechnique, statements: Statements) -> str | None:
@@ -288,19 +218,26 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
 
 
 def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
-    """List what was measured on each film: name and value with its unit."""
-    rows = []
-    by_film = spell_on_films(lesion, statements, lengths)
-    extents = {place.sop_instance_uid: extent for place, extent in by_film}
+    """List what was measured on each film: name and value with its unit.
+
+    A longest dimension by a reader stands for the film on which the program found the longest, marked as the reader's;
+    what the program measured on others is left out where it is longer.
+    """
+    size, rows = lesion.size, []
+    longest_mm = size.max_diameter_mm if is_by_reader(lesion, "size.max_diameter_mm") else None
     for place in lesion.location.films:
         view = name_view(place.view, statements)
-        extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place
-        if lesion.size.is_minimum and extent:
-            extent = statements.say("measure.at_least", length=extent)
-        plane = statements.choose("film.plane", lesion.size.plane or "") if place.max_diameter_mm is not None else ""
+        if longest_mm is None or (place.max_diameter_mm or 0.0) <= longest_mm:
+            extent = wording.spell_projected(place, statements, lengths)
+        else:
+            extent = ""
+        if longest_mm is not None and place is longest_film(lesion):
+            extent = statements.say("film.projected_reader", extent=lengths.spell(longest_mm))
         if extent:
-            rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
+            extent = statements.say("measure.at_least", length=extent) if size.is_minimum else extent
+            plane = statements.choose("film.plane", size.plane or "") if place.max_diameter_mm is not None else ""
+            rows.append((statements.say("measure.projected", view=view), f"{extent} {plane}".strip()))
         if place.projected_skin_line_mm is not None:
-            distance = spell_distance(place.projected_skin_line_mm)
+            distance = wording.spell_distance(place.projected_skin_line_mm)
             rows.append((statements.say("measure.skin_line", view=view), distance))
     return rows

@@ -8,24 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from calcreport.model.report import (
-    Concern,
-    Differential,
-    Flag,
-    FlagState,
-    Lesion,
-    Recommendation,
-    Report,
-    Searched,
-    YesNo,
-)
+from calcreport.model.report import Concern, Differential, Flag, FlagState, Lesion, Recommendation, Report, YesNo
 from calcreport.text.comparison import describe_stability
-from calcreport.text.film import is_known_view, is_on_film, name_view
-from calcreport.text.statements import Statements
-from calcreport.text.technique import say_not_searched
-from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_place
+from calcreport.text.film import known_view
+from calcreport.text.technique import say_no_lesion, say_not_searched
+from calcreport.text.wording import Presenter, as_sentence, capitalise, name_place
 
-_SURE = ("consistent with", "favoured")
+_SURE: Final = ("consistent with", "favoured")
 """Certainties with which a diagnosis names a group, whatever the patterns in it."""
 
 
@@ -43,8 +32,7 @@ Line = list[Part]
 
 def join_next(sentence: str) -> str:
     """Text of a part that is a sentence of its own behind another one."""
-    text = sentence.strip(" .")
-    return f". {text[:1].upper()}{text[1:]}"
+    return f". {capitalise(sentence.strip(' .'))}"
 
 
 def longest_mm(lesion: Lesion) -> float:
@@ -68,18 +56,15 @@ def asks_for_action(lesion: Lesion) -> bool:
     return any(map(is_binding, lesion.recommendations))
 
 
-def _urgency(lesion: Lesion) -> tuple[int, bool]:
-    return list(Concern).index(lesion.concern), not asks_for_action(lesion)
-
-
 def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
     """Group lesions of one concern and diagnosis, or where none leads of one pattern; a mass stands alone.
 
     Worst first, otherwise in the order given. What was seen on different radiographs may be one lesion and is not
     counted as two.
     """
+    worst_first = sorted(lesions, key=lambda one: (list(Concern).index(one.concern), not asks_for_action(one)))
     groups: dict[tuple[object, ...], list[Lesion]] = {}
-    for lesion in sorted(lesions, key=_urgency):
+    for lesion in worst_first:
         lead = next(iter(lesion.differential), None)
         is_sure = lead is not None and lead.certainty in _SURE
         films = tuple(place.sop_instance_uid for place in lesion.location.films)
@@ -106,6 +91,12 @@ def shorten(lines: Sequence[Line], *, least_rank: int, most: int) -> None:
 
 
 _BRACKETS: Final = re.compile(r"\(([^()]*)\)")  # one pair of brackets and its content
+_MOST_SENTENCES: Final = 3  # of advice in one item
+
+
+def rule_of(entry: Recommendation) -> str:
+    """Rule that gave a recommendation, or its words where no rule did: the same for every lesion."""
+    return entry.rule or entry.text
 
 
 def join_advice(advice: tuple[Recommendation, ...], lesions: tuple[Lesion, ...]) -> tuple[Recommendation, ...]:
@@ -116,7 +107,7 @@ def join_advice(advice: tuple[Recommendation, ...], lesions: tuple[Lesion, ...])
     """
     rows: dict[str, list[Recommendation]] = {}
     for entry in advice:
-        rows.setdefault(entry.rule or entry.text, []).append(entry)
+        rows.setdefault(rule_of(entry), []).append(entry)
     return tuple(joined for entries in rows.values() for joined in _join_row(entries, lesions))
 
 
@@ -125,13 +116,11 @@ def _join_row(entries: list[Recommendation], lesions: tuple[Lesion, ...]) -> lis
     differing = [place for place, words in enumerate(zip(*parts, strict=False)) if len(set(words)) > 1]
     if len({len(part) for part in parts}) > 1 or len(differing) != 1 or differing[0] % 2 == 0:
         return entries
-    by_lesion = [
-        f"{', '.join(name_concerned(entry, lesions))}: {part[differing[0]]}"
-        for entry, part in zip(entries, parts, strict=True)
-    ]
+    (place,) = differing
+    ids = [", ".join(name_concerned(entry, lesions)) for entry in entries]
     words = [*parts[0]]
-    words[differing[0]] = "; ".join(by_lesion)
-    text = "".join(f"({word})" if place % 2 else word for place, word in enumerate(words))
+    words[place] = "; ".join(f"{names}: {part[place]}" for names, part in zip(ids, parts, strict=True))
+    text = "".join(f"({word})" if number % 2 else word for number, word in enumerate(words))
     return [entries[0].model_copy(update={"text": text})]
 
 
@@ -143,13 +132,43 @@ def name_concerned(entry: Recommendation, lesions: tuple[Lesion, ...]) -> list[s
     return [lesion.id for lesion in lesions if any(item.rule == entry.rule for item in lesion.recommendations)]
 
 
-FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
+def without_differences(words: Presenter, *, is_brief: bool) -> dict[str, str]:
+    """Words of each recommendation: without its brackets where lesions differ in them alone, or `is_brief`."""
+    report = words.report
+    rows: dict[str, set[str]] = {}
+    for entry in (*report.recommendations, *(entry for lesion in report.lesions for entry in lesion.recommendations)):
+        rows.setdefault(rule_of(entry), set()).add(entry.text)
+    bare = {text: re.sub(r" ?\([^()]*\)", "", text) for texts in rows.values() for text in texts}
+    return {
+        t: bare[t] if is_brief or (len(texts) > 1 and len({bare[o] for o in texts}) == 1) else t
+        for texts in rows.values()
+        for t in texts
+    }
+
+
+def choose_advice(advice: list[Recommendation]) -> list[Recommendation]:
+    """One entry of each recommendation, the binding ones and then others while there is room for their sentences."""
+    chosen: dict[str, Recommendation] = {}
+    room = _MOST_SENTENCES
+    for entry in sorted(advice, key=lambda entry: not is_binding(entry)):
+        if entry.id not in chosen and (room > 0 or is_binding(entry)):
+            chosen[entry.id] = entry
+            room -= len(sentences_of(entry))
+    return list(chosen.values())
+
+
+def sentences_of(entry: Recommendation) -> list[str]:
+    """Sentences of a recommendation, without their full stops."""
+    return [text.rstrip(".") for text in re.split(r"(?<=\.)\s+(?=[A-Z])", entry.text.strip())]
+
+
+FLAG_NAMES: Final = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
 
-_LADDER = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
+_LADDER: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
 """Degrees of certainty in favour of a diagnosis, and the end of the name of their statement."""
 
-_MOST_NAMED = 3
+_MOST_NAMED: Final = 3
 """Most diagnoses named in the impression; the findings list all of them."""
 
 
@@ -157,7 +176,7 @@ _MOST_NAMED = 3
 class Item:
     """An item of the impression: the lesions it is about, none for what holds for the patient, and its sentences."""
 
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[Lesion, ...] = ()
     line: tuple[Part, ...]
 
     @property
@@ -166,14 +185,17 @@ class Item:
         return as_sentence("".join(part.text for part in self.line))
 
 
-def write_impression(report: Report, statements: Statements, *, negative: str) -> tuple[Item, ...]:
+def write_impression(words: Presenter, *, negative: str) -> tuple[Item, ...]:
     """Write the impression: items of one or more sentences, worst first, never none; lesions alike in one item.
 
     `negative` is the sentence for a study without any lesion. What holds for the whole patient stands behind the
     lesions of most concern, and first where it forbids a biopsy or is an emergency.
     """
-    overall = _describe_patient(report, statements)
-    missing = tuple(_item(text) for text in say_not_searched(_unsearched(report), statements))
+    report = words.report
+    overall = _describe_patient(words)
+    # where a check of the run failed the limitations say what could not be judged
+    unsearched = [row for row in report.searched if not (row.reason or "").startswith("check.")]
+    missing = tuple(map(_item, say_not_searched(unsearched, words)))
     is_emergency = report.laboratory is not None and report.laboratory.is_calcium_urgent
     if not report.lesions:
         first = (_item(capitalise(negative)),)
@@ -181,28 +203,30 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     said: set[str] = set()
     items = []
     for group in group_alike(report.lesions):
-        notes = dict.fromkeys(note for lesion in group for note in decided_notes(lesion) if note not in said)
-        said |= notes.keys()
-        line = _describe_group(group, report, statements)
-        line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
+        decided = (note for lesion in group for note in lesion.notes if note not in lesion.measured_notes)
+        notes = [note for note in dict.fromkeys(decided) if note not in said]
+        said.update(notes)
+        line = [*_describe_group(group, words), *(Part(join_next(_name_concerned(note, group)), 1) for note in notes)]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
     is_first = is_emergency or any(entry.forbids_biopsy for entry in report.recommendations)
     urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 
-def _unsearched(report: Report) -> list[Searched]:
-    """Parts that were not searched; where a check of the run failed the limitations say what could not be judged."""
-    return [row for row in report.searched if not (row.reason or "").startswith("check.")]
+def edited_impression(words: Presenter) -> tuple[Item, ...]:
+    """Impression as a reader wrote it by hand, none where it is that of the rules; advice follows its first item."""
+    report = words.report
+    drafted = write_impression(words, negative=say_no_lesion(words))
+    if report.impression == tuple(item.text for item in drafted):
+        return ()
+    return tuple(
+        Item(lesions=() if number else report.lesions, line=(Part(text),))
+        for number, text in enumerate(report.impression)
+    )
 
 
 def _item(text: str) -> Item:
-    return Item(lesions=(), line=(Part(text.rstrip(". ")),))
-
-
-def decided_notes(lesion: Lesion) -> list[str]:
-    """Notes of a lesion that follow from the rules; the others were measured."""
-    return [note for note in lesion.notes if note not in lesion.measured_notes]
+    return Item(line=(Part(text.rstrip(". ")),))
 
 
 def _name_concerned(note: str, group: list[Lesion]) -> str:
@@ -214,105 +238,88 @@ def _name_concerned(note: str, group: list[Lesion]) -> str:
     return f"{text.removesuffix(')')}; {', '.join(ids)})" if text.endswith(")") else f"{text} ({', '.join(ids)})"
 
 
-def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
+def _describe_patient(words: Presenter) -> tuple[Item, ...]:
     """What holds for the whole patient; a diagnosis that leads for a lesion is said there."""
-    notes = [as_sentence(note) for note in report.patient.notes]
-    leading = {(entry.id, entry.certainty) for lesion in report.lesions for entry in lesion.differential[:1]}
-    likely = [entry for entry in report.patient.differential if entry.certainty in _LADDER]
-    if likely and (likely[0].id, likely[0].certainty) in leading:
-        likely = []
-    if likely:
+    patient = words.report.patient
+    notes = [as_sentence(note) for note in patient.notes]
+    leading = {(entry.id, entry.certainty) for lesion in words.report.lesions for entry in lesion.differential[:1]}
+    likely = [entry for entry in patient.differential if entry.certainty in _LADDER]
+    if likely and (likely[0].id, likely[0].certainty) not in leading:
         best = [entry for entry in likely if entry.certainty == likely[0].certainty][:_MOST_NAMED]
-        certainty = statements.say(
-            f"impression.overall_{_LADDER[likely[0].certainty]}", labels=_join_labels(best, statements)
-        )
-        notes.insert(0, as_sentence(statements.say("impression.patient", certainty=certainty)))
+        certainty = words.say(f"impression.overall_{_LADDER[best[0].certainty]}", labels=_join_labels(best, words))
+        notes.insert(0, as_sentence(words.say("impression.patient", certainty=certainty)))
     return (_item(" ".join(notes)),) if notes else ()
 
 
-def _describe_group(group: list[Lesion], report: Report, statements: Statements) -> list[Part]:
-    common = _in_common(group)
-    named = _name_and_judge(_name_group(group, report, statements), common, statements)
-    line = [Part(capitalise(named)), *(Part(text, rank) for text, rank in _differ(common, statements))]
-    stable = describe_stability(group, statements)
+def _describe_group(group: list[Lesion], words: Presenter) -> Line:
+    """Name a group and its diagnoses: those that every lesion has with the same certainty, none that one lacks."""
+    named = [{(entry.id, entry.certainty, entry.label) for entry in lesion.differential} for lesion in group]
+    common = [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
+    line = [Part(capitalise(_name_and_judge(_name_group(group, words), common, words))), *_differ(common, words)]
+    stable = describe_stability(group, words)
     return [*line, Part(join_next(stable), 3)] if stable else line
 
 
-def _in_common(group: list[Lesion]) -> list[Differential]:
-    """Diagnoses that every lesion of a group has with the same certainty: none is said of one that lacks it."""
-    named = [{(entry.id, entry.certainty, entry.label) for entry in lesion.differential} for lesion in group]
-    return [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
-
-
-def _name_and_judge(subject: str, differential: list[Differential], statements: Statements) -> str:
+def _name_and_judge(subject: str, differential: list[Differential], words: Presenter) -> str:
+    """Add the likeliest diagnoses; a tumour behind something likelier is named as not excluded, not put forward."""
     for certainty, identifier in _LADDER.items():
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
             is_open = certainty == "possible" and not differential[0].is_tumour
-            likely, tumours = _set_apart_tumours(named) if is_open else (named, [])
+            likely = [entry for entry in named if not (is_open and entry.is_tumour)]
+            tumours = [entry for entry in named if is_open and entry.is_tumour]
             judged = identifier if likely else "indeterminate"
-            text = statements.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, statements))
-            if not tumours:
-                return text
-            return statements.say("impression.not_excluded", text=text, labels=_join_labels(tumours, statements))
-    return statements.say("impression.indeterminate", lesion=subject)
+            text = words.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, words))
+            labels = _join_labels(tumours, words)
+            return words.say("impression.not_excluded", text=text, labels=labels) if tumours else text
+    return words.say("impression.indeterminate", lesion=subject)
 
 
-def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], list[Differential]]:
-    """Part a tumour, which behind something likelier is not put forward but named as not excluded, from the rest."""
-    return [entry for entry in named if not entry.is_tumour], [entry for entry in named if entry.is_tumour]
+def _join_labels(entries: list[Differential], words: Presenter) -> str:
+    return words.join([entry.label for entry in entries], "words_or")
 
 
-def _join_labels(entries: list[Differential], statements: Statements) -> str:
-    return statements.join([entry.label for entry in entries], "words_or")
-
-
-def _differ(differential: list[Differential], statements: Statements) -> list[tuple[str, int]]:
-    """Name the alternatives to a surer diagnosis, then the less likely ones; each with its rank."""
-    surer = any(entry.certainty in {"consistent with", "favoured"} for entry in differential)
+def _differ(differential: list[Differential], words: Presenter) -> Line:
+    """Name the alternatives to a surer diagnosis, then the less likely ones."""
     possible = [entry for entry in differential if entry.certainty == "possible"][:_MOST_NAMED]
     unlikely = [entry for entry in differential if entry.certainty == "less likely"][:_MOST_NAMED]
-    sentences = []
-    if surer:
-        others, tumours = _set_apart_tumours(possible)
-        for identifier, entries, rank in (("not_excluded", tumours, 0), ("also_possible", others, 4)):
-            if entries:
-                text = statements.say(f"impression.{identifier}", text="", labels=_join_labels(entries, statements))
-                sentences.append((join_next(text) if rank else text, rank))
+    line: Line = []
+    if any(entry.certainty in _SURE for entry in differential):
+        tumours, others = ([entry for entry in possible if entry.is_tumour is kind] for kind in (True, False))
+        if tumours:
+            line.append(Part(words.say("impression.not_excluded", text="", labels=_join_labels(tumours, words))))
+        if others:
+            text = words.say("impression.also_possible", text="", labels=_join_labels(others, words))
+            line.append(Part(join_next(text), 4))
     if unlikely:
-        text = statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely)))
-        sentences.append((join_next(text), 9))
-    return sentences
+        named = (f"{one.label} ({', '.join(one.because)})" if one.because else one.label for one in unlikely)
+        line.append(Part(join_next(words.say("impression.less_likely", labels="; ".join(named))), 9))
+    return line
 
 
-def _with_reason(entry: Differential) -> str:
-    return f"{entry.label} ({', '.join(entry.because)})" if entry.because else entry.label
-
-
-def _name_group(group: list[Lesion], report: Report, statements: Statements) -> str:
+def _name_group(group: list[Lesion], words: Presenter) -> str:
     lead = max(group, key=longest_mm)
-    felt_mm = felt_mass_mm(report, lead)
+    felt_mm = felt_mass_mm(lead, words)
     longest = felt_mm or longest_mm(lead)
     many = len(group) > 1
-    layers = {statements.choose("layer", lesion.mass.depth_class or lesion.depth.class_) for lesion in group}
-    layer = layers.pop() if len(layers) == 1 and not is_on_film(report) else ""  # a radiograph shows no layer
-    what = f"{layer} {_name_nature(lead, statements, many=many, has_mass=felt_mm is not None)}"
-    places = list(dict.fromkeys(_name_site(lesion, statements) for lesion in group))
-    ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
-    fields = {
-        "what": what.strip(),
-        "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
-        "ids": f" ({', '.join(ids)})" if ids else "",
-        "count": statements.choose("number", str(len(group)), str(len(group))),
-        "size": _say_size(lead, longest, report, statements),
-    }
-    identifier = "lesion" if len(group) == 1 else "lesions"
-    return statements.say(f"impression.{identifier}{'' if longest else '_unsized'}", **fields)
+    layers = {words.choose("layer", lesion.mass.depth_class or lesion.depth.class_) for lesion in group}
+    layer = layers.pop() if len(layers) == 1 and not words.is_on_film else ""  # a radiograph shows no layer
+    what = f"{layer} {_name_nature(lead, words, many=many, has_mass=felt_mm is not None)}"
+    places = list(dict.fromkeys(_name_site(lesion, words) for lesion in group))
+    ids = [lesion.id for lesion in group] if len(group) < len(words.report.lesions) else []
+    return words.say(
+        f"impression.{'lesions' if many else 'lesion'}{'' if longest else '_unsized'}",
+        what=what.strip(),
+        place=words.join(places) if len(places) <= _MOST_NAMED else words.say("impression.several_sites"),
+        ids=f" ({', '.join(ids)})" if ids else "",
+        count=words.choose("number", str(len(group)), str(len(group))),
+        size=_say_size(lead, longest, words),
+    )
 
 
-def felt_mass_mm(report: Report, lesion: Lesion) -> float | None:
+def felt_mass_mm(lesion: Lesion, words: Presenter) -> float | None:
     """Size of the palpable mass as entered, where the size flag of the lesion rests on it; ``None`` otherwise."""
-    mass = report.clinical.get("mass")
+    mass = words.report.clinical.get("mass")
     felt = mass.get("size_cm") if isinstance(mass, dict) else None
     value = lesion.flags.size.value
     if lesion.mass.max_diameter_mm is not None or not isinstance(felt, int | float) or value is None:
@@ -320,35 +327,31 @@ def felt_mass_mm(report: Report, lesion: Lesion) -> float | None:
     return value if math.isclose(value, felt * 10) and value != lesion.size.max_diameter_mm else None
 
 
-def _name_site(lesion: Lesion, statements: Statements) -> str:
+def _name_site(lesion: Lesion, words: Presenter) -> str:
     """Side and region; the view where a lesion was seen on one radiograph alone."""
-    place = name_place(lesion.location, statements)
-    views = [film.view for film in lesion.location.films if is_known_view(film.view, statements)]
-    if len(lesion.location.films) != 1 or not views:
-        return place
-    return statements.say("impression.in_view", place=place, view=name_view(views[0], statements))
+    place, films = name_place(lesion.location, words), lesion.location.films
+    view = known_view(films[0].view, words) if len(films) == 1 else ""
+    return words.say("impression.in_view", place=place, view=view) if view else place
 
 
-def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statements) -> str:
+def _say_size(lesion: Lesion, longest: float, words: Presenter) -> str:
     """State the longest dimension: marked as projected on a film, as a minimum where the image edge cuts it."""
     if not longest:
         return ""
-    size = lengths_of(report).spell(longest)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
-    text = statements.say("measure.at_least", length=size) if is_cut else size
-    is_projected = is_on_film(report) and longest == lesion.size.max_diameter_mm
-    return statements.say("impression.projected", size=text) if is_projected else text
+    text = words.at_least(words.lengths.spell(longest), is_minimum=is_cut)
+    is_projected = words.is_on_film and longest == lesion.size.max_diameter_mm
+    return words.say("impression.projected", size=text) if is_projected else text
 
 
-def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
-    family = "pattern.nouns" if many else "pattern.noun"
-    noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
-    mass = "impression.masses" if many else "impression.mass"
+def _name_nature(lesion: Lesion, words: Presenter, *, many: bool, has_mass: bool) -> str:
+    family, mass = ("pattern.nouns", "impression.masses") if many else ("pattern.noun", "impression.mass")
+    other = words.say(f"{family}.other")
     if lesion.mass.present is not YesNo.YES and not has_mass:
-        return noun
-    noun = statements.choose("pattern.of_mass", lesion.pattern.id, statements.say(f"{family}.other"))
+        return words.choose(family, lesion.pattern.id, other)
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
-    return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")
+    noun = words.choose("pattern.of_mass", lesion.pattern.id, other)
+    return words.say(mass, noun=noun) if has_mineral else words.say(f"{mass}_only")
 
 
 def size_limit(report: Report) -> tuple[str, float]:
@@ -364,20 +367,17 @@ def is_assessed(report: Report) -> bool:
     return bool(report.flags_summary)
 
 
-def name_flags(report: Report, statements: Statements) -> list[str]:
-    """Printed names of the flags, in their order."""
-    operator, limit_mm = size_limit(report)
-    fields = {"operator": operator, "limit": f"{limit_mm / 10:g} cm"}
-    return [statements.say(f"flag.{name}", **fields) for name in FLAG_NAMES]
+def name_flags(words: Presenter) -> dict[str, str]:
+    """Printed names of the flags by their names in the report, in their order."""
+    operator, limit_mm = size_limit(words.report)
+    return {name: words.say(f"flag.{name}", operator=operator, limit=f"{limit_mm / 10:g} cm") for name in FLAG_NAMES}
 
 
-def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
+def name_summary_flags(words: Presenter, state: FlagState) -> list[str]:
     """Printed names of the flags that the study as a whole has in this state, in their order."""
-    named = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
-    return [name for key, name in named if report.flags_summary.get(key) is state]
+    return [text for name, text in name_flags(words).items() if words.report.flags_summary.get(name) is state]
 
 
-def list_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[tuple[str, Flag], ...]:
+def list_flags(lesion: Lesion, words: Presenter) -> tuple[tuple[str, Flag], ...]:
     """Printed name and state of each flag of a lesion, in their order."""
-    names = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
-    return tuple((name, getattr(lesion.flags, key)) for key, name in names)
+    return tuple((text, getattr(lesion.flags, name)) for name, text in name_flags(words).items())

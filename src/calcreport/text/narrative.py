@@ -5,22 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from calcreport.model.lengths import Lengths
-from calcreport.model.report import (
-    BoneRelation,
-    Concern,
-    Density,
-    Flag,
-    FlagState,
-    Lesion,
-    Mass,
-    Report,
-    Size,
-    Thresholds,
-    YesNo,
-)
+from calcreport.model import report as model
+from calcreport.model.report import Concern, Flag, Lesion, Report, Size, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN
-from calcreport.text.clinical import ClinicalText, describe_clinical, describe_laboratory, describe_sources
+from calcreport.text import wording
+from calcreport.text.clinical import describe_clinical, describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection
 from calcreport.text.impression import list_flags, name_concerned
@@ -28,15 +17,7 @@ from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_excluded, describe_incidental, say_no_lesion, say_technique
-from calcreport.text.wording import (
-    as_sentence,
-    capitalise,
-    lengths_of,
-    name_finding,
-    name_place,
-    spell_distance,
-    spell_volume,
-)
+from calcreport.text.wording import Presenter, as_sentence, capitalise, name_finding, name_place
 
 MOST_IN_FULL: Final = 3
 """Lesions always described in full; of further ones whose pattern was already described the measurements suffice."""
@@ -48,15 +29,13 @@ class LesionText:
 
     id: str
     number: int
-    """Name in the report and its position."""
     title: str
     """``"Lesion 1 (L1)"``."""
     place: str
-    """Side, region, compartment, depth, with the image reference."""
+    """Side, region and compartment, with the image reference."""
     measured: tuple[tuple[str, str], ...]
     """Name of each measurement, and its value with unit."""
     sentences: tuple[str, ...]
-    """Pattern, its caveats, change and notes."""
     review: str
     """What a reader decided; for the audit, never for the text that is signed."""
 
@@ -91,68 +70,69 @@ class Narrative:
 
 def narrate(report: Report, statements: Statements) -> Narrative:
     """Put a report into words; `other` opens with the sentence for a study without lesions."""
-    clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    negative = say_no_lesion(report, statements)
-    software = report.software
-    communication = _leave_blanks(report, statements)
-    draft = statements.say("draft", software=software.name, version=software.version, rules=software.rules_version)
+    words, software = wording.present(report, statements), report.software
+    communication = _leave_blanks(words)
+    draft = words.say("draft", software=software.name, version=software.version, rules=software.rules_version)
+    flags: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
+    for lesion in report.lesions:
+        flags.setdefault(list_flags(lesion, words), []).append(lesion.id)
     return Narrative(
-        section=write_lines(report, statements, frame=f"{communication} {draft}"),
-        clinical=_clinical_sentences(report, clinical, statements),
-        technique=say_technique(report, statements),
-        comparison=(describe_comparison(report.comparison, report.lesions, statements),),
-        lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        rejected=tuple(say_rejected(entry, statements, lengths_of(report)) for entry in report.rejected),
+        section=write_lines(words, frame=f"{communication} {draft}"),
+        clinical=_clinical_sentences(words),
+        technique=say_technique(words),
+        comparison=(describe_comparison(report.comparison, report.lesions, words),),
+        lesions=tuple(_describe_lesion(number, words) for number in range(1, len(report.lesions) + 1)),
+        rejected=tuple(say_rejected(entry, words, words.lengths) for entry in report.rejected),
         other=(
-            *(() if report.lesions else (as_sentence(negative),)),
-            *_say_mass_unknown(report, statements),
-            *describe_excluded(report.excluded, statements),
-            *describe_incidental(report.incidental, statements, lengths_of(report)),
+            *(() if report.lesions else (as_sentence(say_no_lesion(words)),)),
+            *_say_mass_unknown(words),
+            *describe_excluded(report.excluded, words),
+            *describe_incidental(report.incidental, words, words.lengths),
         ),
-        flags=_group_flags(report, statements),
+        flags=tuple((", ".join(ids), states) for states, ids in flags.items()),
         impression=report.impression,
-        recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
+        recommendations=tuple(
+            as_sentence(_with_ids(entry.text, name_concerned(entry, report.lesions), report))
+            for entry in report.recommendations
+        ),
         communication=communication,
         would_change=tuple(entry.text for entry in report.would_change if entry.is_told),
-        limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
+        limitations=tuple(map(as_sentence, report.limitations)),
         draft=draft,
     )
 
 
-def _group_flags(report: Report, statements: Statements) -> tuple[tuple[str, tuple[tuple[str, Flag], ...]], ...]:
-    groups: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
-    for lesion in report.lesions:
-        groups.setdefault(list_flags(report, lesion, statements), []).append(lesion.id)
-    return tuple((", ".join(ids), flags) for flags, ids in groups.items())
+def _with_ids(text: str, ids: list[str], report: Report) -> str:
+    """Name the lesions that something is said of where it is not said of all, or of the patient."""
+    return text if not ids or len(ids) == len(report.lesions) else f"{text.rstrip('. ')} ({', '.join(ids)})"
 
 
-def _clinical_sentences(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
+def _clinical_sentences(words: Presenter) -> tuple[str, ...]:
     """Say what was given, what follows from it, and what was not given."""
-    sources = describe_sources(report.inputs, statements)
+    report = words.report
+    clinical = describe_clinical(report.clinical, report.study.patient, words)
+    sources = describe_sources(report.inputs, words)
     if not clinical.given:
-        return (statements.say("clinical.nothing"), *sources)
-    missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
-    return (*clinical.given, *describe_laboratory(report.laboratory, statements), *sources, *missing)
+        return (words.say("clinical.nothing"), *sources)
+    missing = (words.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
+    return (*clinical.given, *describe_laboratory(report.laboratory, words), *sources, *missing)
 
 
-def _leave_blanks(report: Report, statements: Statements) -> str:
+def _leave_blanks(words: Presenter) -> str:
     """Blanks for who was notified and when, where notification is required; empty otherwise."""
-    asked = report.recommendations
-    category = (
-        "same_day"
-        if any(entry.is_same_day for entry in asked)
-        else "no_biopsy"
-        if any(entry.forbids_biopsy for entry in asked)
-        else "cancer"
-        if report.concern is Concern.HIGH and any(entry.is_referral for entry in asked)
-        else ""
-    )
-    if not category:
+    asked = words.report.recommendations
+    if any(entry.is_same_day for entry in asked):
+        category = "same_day"
+    elif any(entry.forbids_biopsy for entry in asked):
+        category = "no_biopsy"
+    elif words.report.concern is Concern.HIGH and any(entry.is_referral for entry in asked):
+        category = "cancer"
+    else:
         return ""
-    return statements.say("communication.line", category=statements.say(f"communication.{category}"))
+    return words.say("communication.line", category=words.say(f"communication.{category}"))
 
 
-def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
+def find_limits(report: Report, lesion: Lesion | None) -> model.Thresholds | None:
     """Limits a lesion was found with: those of its series, otherwise of the study; ``None`` for radiographs."""
     series = find_series(report, lesion.series_instance_uid) if lesion else None
     if series is not None and series.threshold_hu is not None:
@@ -160,171 +140,131 @@ def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
     return report.technique.threshold_hu if report.technique else None
 
 
-def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
-    lesion = report.lesions[number - 1]
-    brief = _is_one_of_many(report, number)
-    films = lesion.location.films
-    reference = refer(report, lesion, statements)
-    parts = [name_place(lesion.location, statements)]
-    compartment = statements.choose("tissue", lesion.location.compartment or "", lesion.location.compartment or "")
-    if compartment and compartment.lower() not in statements.say(f"depth.{lesion.depth.class_}").lower():
+def _describe_lesion(number: int, words: Presenter) -> LesionText:
+    lesion = words.report.lesions[number - 1]
+    location = lesion.location
+    parts = [name_place(location, words)]
+    compartment = words.choose("tissue", location.compartment or "", location.compartment or "")
+    if compartment and compartment.lower() not in words.say(f"depth.{lesion.depth.class_}").lower():
         parts.append(compartment)
-    if films:
-        parts.append(say_projection(films, statements))
-    pattern = _describe_pattern(lesion, statements)
-    sentences = [pattern] if brief else _describe_in_full(report, lesion, pattern, statements)
-    place = as_sentence(", ".join(parts))
+    if location.films:
+        parts.append(say_projection(location.films, words))
     return LesionText(
         id=lesion.id,
         number=number,
-        title=statements.say("findings.lesion", number=number, id=lesion.id),
-        place=f"{place} {reference}".strip(),
-        measured=list_measurements(lesion, statements, lengths_of(report)),
-        sentences=tuple(map(as_sentence, filter(None, sentences))),
-        review=as_sentence(say_review(lesion, statements, lengths_of(report))),
+        title=words.say("findings.lesion", number=number, id=lesion.id),
+        place=f"{as_sentence(', '.join(parts))} {refer(lesion, words)}".strip(),
+        measured=_list_measurements(lesion, words),
+        sentences=tuple(map(as_sentence, filter(None, _describe_findings(lesion, number, words)))),
+        review=as_sentence(say_review(lesion, words, words.lengths)),
     )
 
 
-def _is_one_of_many(report: Report, number: int) -> bool:
-    """Whether a lesion without a flag of its own repeats a pattern already described."""
-    lesion = report.lesions[number - 1]
-    known = {earlier.pattern.id for earlier in report.lesions[: number - 1]}
+def _describe_findings(lesion: Lesion, number: int, words: Presenter) -> list[str]:
+    """What a table of lengths does not say; empty where nothing is to say.
+
+    The pattern alone of a further lesion without a flag of its own that repeats one already described.
+    """
+    report, pattern = words.report, _describe_pattern(lesion, words)
+    earlier = report.lesions[: number - 1]
     is_plain = lesion.concern not in {Concern.HIGH, Concern.FLAGGED} and lesion.mass.present is not YesNo.YES
-    return number > MOST_IN_FULL and is_plain and lesion.pattern.id in known
-
-
-def _describe_in_full(report: Report, lesion: Lesion, pattern: str, statements: Statements) -> list[str]:
-    """What a table of lengths does not say; empty where nothing is to say."""
-    lengths, limits = lengths_of(report), find_limits(report, lesion)
-    is_searched = lesion.shape is not None and lesion.shape.contour is not None and lesion.shape.mineral is None
+    if number > MOST_IN_FULL and is_plain and lesion.pattern.id in {other.pattern.id for other in earlier}:
+        return [pattern]
+    limits, shape = find_limits(report, lesion), lesion.shape
+    is_searched = shape is not None and shape.contour is not None and shape.mineral is None
     has_none = lesion.size.max_diameter_mm is None and (is_searched or lesion.mass.source == "contour")
+    said = {caveat for other in earlier for caveat in (*other.pattern.caveats, *other.notes)}
+    concluded = report.impression
     return [
-        statements.say("size.no_mineral") if has_none and lesion.mass.present is YesNo.YES else "",
-        statements.say("density.faint", seed=f"{limits.seed:.0f}") if limits and not lesion.density.is_certain else "",
+        words.say("size.no_mineral") if has_none and lesion.mass.present is YesNo.YES else "",
+        words.say("density.faint", seed=f"{limits.seed:.0f}") if limits and not lesion.density.is_certain else "",
         pattern,
-        *_new_caveats(report, lesion),
-        say_other_views(report, lesion, statements),
-        describe_growth(lesion.growth, statements, lengths),
-        *_notes_not_concluded(report, lesion),
+        *(caveat for caveat in lesion.pattern.caveats if caveat not in said),
+        say_other_views(lesion, words),
+        describe_growth(lesion.growth, words, words.lengths),
+        *(n for n in lesion.notes if not any(capitalise(n.strip(". ")) in item for item in concluded)),
     ]
 
 
-def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]:
+def _say_mass_unknown(words: Presenter) -> tuple[str, ...]:
     """Say once that only mineral was seen, for the lesions whose size flag does not say so itself."""
-    unknown = [
-        lesion.id
-        for lesion in report.lesions
-        if lesion.mass.present is YesNo.UNKNOWN and lesion.flags.size.state is not FlagState.CANNOT_DETERMINE
-    ]
-    if not unknown:
-        return ()
-    text = statements.say("size.mass_unknown")
-    return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({', '.join(unknown)})"),)
+    unsure = [one for one in words.report.lesions if one.mass.present is YesNo.UNKNOWN]
+    ids = [one.id for one in unsure if one.flags.size.state is not model.FlagState.CANNOT_DETERMINE]
+    return (as_sentence(_with_ids(words.say("size.mass_unknown"), ids, words.report)),) if ids else ()
 
 
-def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
+def _describe_pattern(lesion: Lesion, words: Presenter) -> str:
     """Describe the mineral, on radiographs in terms that hold for a projection."""
-    finding = name_finding(lesion.pattern, statements)
+    finding = name_finding(lesion.pattern, words)
     family = "pattern.confidence"
     if lesion.location.films:
-        finding, family = statements.choose("pattern.film", lesion.pattern.id, finding), "film.pattern"
+        finding, family = words.choose("pattern.film", lesion.pattern.id, finding), "film.pattern"
     is_open = lesion.pattern.id == INDETERMINATE_PATTERN
-    return capitalise(finding if is_open else statements.say(f"{family}.{lesion.pattern.confidence}", finding=finding))
+    return capitalise(finding if is_open else words.say(f"{family}.{lesion.pattern.confidence}", finding=finding))
 
 
-def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
-    """List the notes of a lesion that the impression does not repeat."""
-    return [
-        note for note in lesion.notes if not any(capitalise(note.strip(". ")) in item for item in report.impression)
-    ]
+_Rows = list[tuple[str, str | None]]
+"""Key of a name in ``measure.*``, and value with unit; ``None`` or empty where it was not measured."""
 
 
-def _new_caveats(report: Report, lesion: Lesion) -> list[str]:
-    """Caveats of the pattern that no earlier lesion has: a sentence is printed once."""
-    earlier = report.lesions[: report.lesions.index(lesion)]
-    said = {caveat for other in earlier for caveat in (*other.pattern.caveats, *other.notes)}
-    return [caveat for caveat in lesion.pattern.caveats if caveat not in said]
-
-
-def _recommend(report: Report, position: int) -> str:
-    """Repeat a recommendation, with the lesions that have its rule row where not all of them have."""
-    entry = report.recommendations[position]
-    ids = name_concerned(entry, report.lesions)
-    whole = not ids or len(ids) == len(report.lesions)
-    return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({', '.join(ids)})")
-
-
-Rows = list[tuple[str, str]]  # key of the name in ``measure.*``, and value with unit
-
-
-def list_measurements(lesion: Lesion, statements: Statements, lengths: Lengths) -> tuple[tuple[str, str], ...]:
+def _list_measurements(lesion: Lesion, words: Presenter) -> tuple[tuple[str, str], ...]:
     """List what was measured on a lesion: name, and value with its unit."""
-    on_films = list_on_films(lesion, statements, lengths)
-    rows: Rows = [
-        *_mass_rows(lesion, statements),
-        *_length_rows(lesion.mass, ("mass", "mass_longest", "mass_volume"), statements, lengths),
-        *([] if on_films else _length_rows(lesion.size, ("extents", "longest", "volume"), statements, lengths)),
-        *_foci_rows(lesion, statements, lengths),
-        *_density_rows(lesion.density, statements),
-        ("depth", statements.say(f"depth.{lesion.depth.class_}")),
+    mass, depth, share = lesion.mass, lesion.depth, lesion.mass.mineral_fraction
+    on_films = list_on_films(lesion, words, words.lengths)
+    # that it is unknown whether there is a mass is said once for all lesions
+    source = "reader" if is_by_reader(lesion, "mass.source") else mass.source
+    is_known = mass.present is not YesNo.UNKNOWN
+    family = "film.bone_" if on_films and lesion.bone_relation is not model.BoneRelation.SEPARATE else "bone."
+    rows: _Rows = [
+        ("mineral_fraction", None if share is None else words.say("measure.percent", share=f"{share * 100:.0f}")),
+        (
+            "mass_present",
+            words.say(f"review.mass.{mass.present}") + words.say(f"size.mass_{source}") if is_known else "",
+        ),
+        *_length_rows(mass, ("mass", "mass_longest", "mass_volume"), words),
+        *([] if on_films else _length_rows(lesion.size, ("extents", "longest", "volume"), words)),
+        ("foci", _spell_foci(lesion, words)),
+        ("density", _spell_density(lesion.density, words)),
+        ("depth", words.say(f"depth.{depth.class_}")),
+        ("skin", None if depth.skin_distance_mm is None else wording.spell_distance(depth.skin_distance_mm)),
+        ("fascia", None if depth.fascia_distance_mm is None else wording.spell_distance(depth.fascia_distance_mm)),
+        ("bone", words.say(f"{family}{lesion.bone_relation}")),
     ]
-    if lesion.depth.skin_distance_mm is not None:
-        rows.append(("skin", spell_distance(lesion.depth.skin_distance_mm)))
-    if lesion.depth.fascia_distance_mm is not None:
-        rows.append(("fascia", spell_distance(lesion.depth.fascia_distance_mm)))
-    family = "film.bone_" if on_films and lesion.bone_relation is not BoneRelation.SEPARATE else "bone."
-    rows.append(("bone", statements.say(f"{family}{lesion.bone_relation}")))
-    if lesion.mass.mineral_fraction is not None:
-        share = f"{lesion.mass.mineral_fraction * 100:.0f}"
-        rows.insert(0, ("mineral_fraction", statements.say("measure.percent", share=share)))
-    return (*on_films, *((statements.say(f"measure.{name}"), value) for name, value in rows))
+    return (*on_films, *((words.say(f"measure.{name}"), value) for name, value in rows if value))
 
 
-def _length_rows(part: Mass | Size, names: tuple[str, str, str], statements: Statements, lengths: Lengths) -> Rows:
+def _length_rows(part: model.Mass | Size, names: tuple[str, str, str], words: Presenter) -> _Rows:
     """Rows of extents, longest diameter and volume under their names; in the plane of the slices for mineral alone."""
-    rows: Rows = []
+    lengths, rows = words.lengths, _Rows()
     extents = [extent for extent in (part.ap_mm, part.tr_mm, part.cc_mm) if extent is not None]
     if len(extents) == 3:
         rows.append((names[0], lengths.spell_extents(extents)))
     if part.max_diameter_mm is not None:
-        longest = lengths.spell(part.max_diameter_mm)
-        if part.is_minimum:
-            longest = statements.say("measure.at_least", length=longest)
+        longest = words.at_least(lengths.spell(part.max_diameter_mm), is_minimum=part.is_minimum)
         if isinstance(part, Size) and part.projected:
-            longest = statements.say("section.projected", size=longest)
+            longest = words.say("section.projected", size=longest)
         if part.uncertainty_mm is not None:
-            longest = statements.say("measure.plus_minus", length=longest, uncertainty=f"{part.uncertainty_mm:.1f}")
+            longest = words.say("measure.plus_minus", length=longest, uncertainty=f"{part.uncertainty_mm:.1f}")
         rows.append((names[1], longest))
     if isinstance(part, Size) and part.axial_long_mm is not None and part.axial_short_mm is not None:
         rows.append(("axial", lengths.spell_extents((part.axial_long_mm, part.axial_short_mm))))
     if part.volume_mm3 is not None:
-        rows.append((names[2], spell_volume(part.volume_mm3)))
+        rows.append((names[2], wording.spell_volume(part.volume_mm3)))
     return rows
 
 
-def _mass_rows(lesion: Lesion, statements: Statements) -> Rows:
-    """Whether a mass is known, and by whom; that it is unknown is said once for all lesions."""
-    mass = lesion.mass
-    if mass.present is YesNo.UNKNOWN:
-        return []
-    source = statements.say(f"size.mass_{'reader' if is_by_reader(lesion, 'mass.source') else mass.source}")
-    return [("mass_present", f"{statements.say(f'review.mass.{mass.present}')}{source}")]
-
-
-def _foci_rows(lesion: Lesion, statements: Statements, lengths: Lengths) -> Rows:
+def _spell_foci(lesion: Lesion, words: Presenter) -> str:
     count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
-    if count is None or count < 2:
-        return []
-    if largest_mm is None:
-        return [("foci", str(count))]
-    largest = lengths.spell(largest_mm)
-    largest = statements.say("section.projected", size=largest) if lesion.size.projected else largest
-    return [("foci", statements.say("measure.foci_value", count=count, largest=largest))]
+    if count is None or count < 2 or largest_mm is None:
+        return str(count) if count and count > 1 else ""
+    largest = words.lengths.spell(largest_mm)
+    largest = words.say("section.projected", size=largest) if lesion.size.projected else largest
+    return words.say("measure.foci_value", count=count, largest=largest)
 
 
-def _density_rows(density: Density, statements: Statements) -> Rows:
+def _spell_density(density: model.Density, words: Presenter) -> str:
     if density.mean_hu is None or density.max_hu is None:
-        return []
+        return ""
     more = [f"{value:.0f}" for value in (density.max_hu, density.p95_hu, density.sd_hu) if value is not None]
     value = f"{density.mean_hu:.0f} HU ({'; '.join(more)})"
-    return [("density", statements.say("measure.clipped", value=value) if density.is_clipped else value)]
+    return words.say("measure.clipped", value=value) if density.is_clipped else value

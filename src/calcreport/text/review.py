@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from calcreport.model.evidence import ReviewChange
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
+from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, name_place
@@ -28,14 +26,16 @@ _STATED: Final = (
 _WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mass.present"}
 """Values left out where the value they depend on was replaced as well and they were emptied."""
 
+_FAMILIES: Final = {"depth.class": "review.layer", "location.laterality": "review.side", "mass.present": "review.mass"}
+"""Family of the words of a value."""
+
 
 def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     """Say what a reader decided about a lesion that stays; empty when nobody has looked."""
     review = lesion.review
     if review is None:
         return ""
-    reader = _name_reader(review, statements)
-    changes = say_changes(review, statements, lengths)
+    reader, changes = _name_reader(review, statements), say_changes(review, statements, lengths)
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=statements.join(changes))
@@ -56,12 +56,8 @@ def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Leng
     lesion = rejected.lesion
     review = lesion.review or LesionReview(status="rejected")
     longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
-    parts = (
-        lesion.id,
-        name_place(lesion.location, statements),
-        "" if longest_mm is None else lengths.spell(longest_mm),
-        lesion.pattern.label,
-    )
+    length = "" if longest_mm is None else lengths.spell(longest_mm)
+    parts = (lesion.id, name_place(lesion.location, statements), length, lesion.pattern.label)
     finding = ", ".join(filter(None, parts))
     reason = review.reason or statements.say("review.no_reason")
     reader = _name_reader(review, statements)
@@ -70,11 +66,6 @@ def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Leng
         verdict=as_sentence(statements.say("review.verdict", reader=reader, reason=reason)),
         sentence=as_sentence(statements.say("review.rejected", reader=reader, finding=finding, reason=reason)),
     )
-
-
-def say_nothing_accepted(report: Report, statements: Statements) -> str:
-    """Say that nothing is reported where every finding was rejected; empty when none was, or some stay."""
-    return "" if report.lesions or not report.rejected else statements.say("review.nothing_accepted")
 
 
 def _name_reader(review: LesionReview, statements: Statements) -> str:
@@ -94,26 +85,17 @@ def longest_film(lesion: Lesion) -> FilmPlace:
 
 def say_changes(review: LesionReview, statements: Statements, lengths: Lengths) -> list[str]:
     """Say which values a reader replaced, each with the value before."""
-    return [_say_change(change, statements, lengths) for change in _list_stated(review)]
-
-
-def _list_stated(review: LesionReview) -> list[ReviewChange]:
     changes = {change.field: change for change in review.changes}
     stated = [changes[field] for field in _STATED if field in changes]
     return [
-        change
+        statements.say(
+            f"review.{change.field.replace('.', '_')}",
+            before=_spell(change.field, change.measured, statements, lengths),
+            after=_spell(change.field, change.reader, statements, lengths),
+        )
         for change in stated
         if _WITH.get(change.field) not in changes or (change.field.endswith("_mm") and change.reader is not None)
     ]
-
-
-def _say_change(change: ReviewChange, statements: Statements, lengths: Lengths) -> str:
-    field = change.field
-    words = {
-        "before": _spell(field, change.measured, statements, lengths),
-        "after": _spell(field, change.reader, statements, lengths),
-    }
-    return statements.say(f"review.{field.replace('.', '_')}", **words)
 
 
 def _spell(field: str, value: Any, statements: Statements, lengths: Lengths) -> str:  # noqa: ANN401
@@ -121,11 +103,6 @@ def _spell(field: str, value: Any, statements: Statements, lengths: Lengths) -> 
         return statements.say("review.not_measured")
     if field.endswith("_mm"):
         return lengths.spell(float(value))
-    names: Mapping[str, str] = {
-        "depth.class": "review.layer",
-        "location.laterality": "review.side",
-        "mass.present": "review.mass",
-    }
     if field == "pattern.id":
         return f"{value} ({PATTERN_LABELS[value]})" if value in PATTERN_LABELS else str(value)
-    return statements.choose(names[field], str(value), str(value)) if field in names else str(value)
+    return statements.choose(_FAMILIES[field], str(value), str(value)) if field in _FAMILIES else str(value)

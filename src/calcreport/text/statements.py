@@ -14,10 +14,7 @@ from calcreport.model.typed_mistakes import explain_toml
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 """A field to fill in. Nothing but a name: a site's wording cannot reach into objects."""
-_CORE: Final = "core."
-"""Start of the ids of sentences that the rule tables and the image analysis write; ``core.toml`` has them all."""
-_CORE_FIELD: Final = re.compile(r"\{([\w.]+)\}")
-"""A field of a sentence of the core, such as ``{lesion}``."""
+_CORE_FIELD: Final = re.compile(r"\{([\w.]+)\}")  # a field of a sentence of the core, such as ``{lesion}``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +75,15 @@ class Statements:
 def parse_statements(bundled: str, site: str | None = None, core: str = "") -> Statements:
     """Read the wording shipped with the program; each id in a site's own TOML text replaces the bundled one.
 
-    `core` holds what the core writes in English.
-
-    Raises `TemplateError` ``template.statements`` when a text is not TOML, holds something other than text, or a site's
-    file names an id that does not exist.
+    `core` holds what the core writes in English. Raises `TemplateError` ``template.statements`` when a text is no TOML,
+    holds something other than text, or a site's file names an id that does not exist.
     """
-    texts = _flatten(_load(bundled))
-    of_core = _flatten(_load(core)) if site is not None else {}
+    texts = _load(bundled)
+    of_core: dict[str, str] = {}
     if site is not None:
-        replaced = _flatten(_load(site))
-        own = {name: replaced.pop(name) for name in of_core if name in replaced}
-        of_core = {english: own[name].removesuffix(".") for name, english in of_core.items() if name in own}
+        replaced = _load(site)
+        english = {name: text for name, text in _load(core).items() if name in replaced}
+        of_core = {text: replaced.pop(name).removesuffix(".") for name, text in english.items()}
         unknown = sorted(set(replaced) - set(texts))
         if unknown:
             msg = f"statements.toml of the site names unknown ids: {', '.join(unknown[:5])}; remove or correct them."
@@ -105,9 +100,9 @@ def _recognisers(own: Mapping[str, str]) -> Iterator[tuple[re.Pattern[str], tupl
         yield re.compile(literal, re.DOTALL), tuple(parts[1::2]), own[english]
 
 
-def _load(text: str) -> dict[str, Any]:
+def _load(text: str) -> dict[str, str]:
     try:
-        return tomllib.loads(text)
+        return _flatten(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         msg = f"statements.toml is not valid TOML ({explain_toml(error, text)}); correct the file."
         raise TemplateError(msg, code="template.statements") from error

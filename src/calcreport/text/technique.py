@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from calcreport.model.incidental import Doubt
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import Excluded, ExclusionReason, Incidental, IncidentalKind, Report, Searched, Technique
-from calcreport.text.film import say_films
-from calcreport.text.review import say_nothing_accepted
+from calcreport.model.report import Excluded, ExclusionReason, Incidental, IncidentalKind, Searched, Technique
+from calcreport.text.film import say_films, say_views
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, name_body_part, spell_number
+from calcreport.text.wording import Presenter, as_sentence, name_body_part, spell_number
 
 
 def name_region(
@@ -23,7 +23,9 @@ def name_region(
     `side` is ``"left"``, ``"right"``, ``"both"`` or ``None``. Of `words` (Body Part Examined, description and the like)
     the first that holds a known term counts; `series_number` names what no word names.
     """
-    part = next(filter(None, (_known_term(text or "", statements) for text in words)), "")
+    # a word, or the whole of a text of several
+    terms = (term for text in words for term in (text or "", *re.findall(r"[^\W_]+", text or "")))
+    part = next(filter(None, (name_body_part(term, statements) for term in terms)), "")
     part = part or name_series(series_number, statements)
     if side == "both":
         return statements.say("film.both_sides", region=part)
@@ -33,12 +35,6 @@ def name_region(
 def name_series(number: int | None, statements: Statements) -> str:
     """Name a series by its number: ``"series 4"``."""
     return statements.say("searched.unnamed") if number is None else statements.say("searched.series", number=number)
-
-
-def _known_term(text: str, statements: Statements) -> str:
-    """First known body part in a text, the whole text or one of its words; empty without any."""
-    words = (text, *re.findall(r"[^\W_]+", text))
-    return next(filter(None, (name_body_part(word, statements) for word in words)), "")
 
 
 def merge_searched(searched: Sequence[Searched], missing: Sequence[Searched]) -> tuple[Searched, ...]:
@@ -88,10 +84,9 @@ def _say_missing(row: Searched, statements: Statements) -> str:
     why = ", ".join(filter(None, ("" if series in row.region else series, row.reason)))
     if row.status == "not_searched":
         return f"{row.region} ({why})"
-    if row.searched_count is None:
-        return statements.say("searched.part", region=row.region, why=why)
-    counts = {"count": row.searched_count, "total": row.image_count or 0}
-    return statements.say("searched.images", region=row.region, why=why, **counts)
+    identifier = "searched.part" if row.searched_count is None else "searched.images"
+    counts = {"count": row.searched_count or 0, "total": row.image_count or 0}
+    return statements.say(identifier, region=row.region, why=why, **counts)
 
 
 _MOST_STRUCTURES: Final = 4
@@ -106,25 +101,18 @@ def name_reason(entry: Excluded, statements: Statements) -> str:
 
 def describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) -> tuple[str, ...]:
     """Say what was excluded from measurement, by reason, with the number of parts where it is worth counting."""
-    counts: dict[ExclusionReason, int] = {}
-    names: dict[ExclusionReason, str] = {}
-    organs: list[str] = []
-    for entry in excluded:
-        counts[entry.reason] = counts.get(entry.reason, 0) + entry.count
-        names[entry.reason] = name_reason(entry, statements)
-        if entry.reason is ExclusionReason.ORGAN and entry.detail and entry.detail not in organs:
-            organs.append(entry.detail)
-    if not counts:
+    if not excluded:
         return ()
-    uncounted = {ExclusionReason.SKELETON, ExclusionReason.EXTERNAL}
-    listed = [
-        names[reason] + ("" if reason in uncounted else f" ({counts[reason]})")
-        for reason in ExclusionReason
-        if reason in counts
-    ]
+    listed = []
+    for reason in ExclusionReason:
+        same = [entry for entry in excluded if entry.reason is reason]
+        is_counted = reason not in {ExclusionReason.SKELETON, ExclusionReason.EXTERNAL}
+        count = f" ({sum(entry.count for entry in same)})" if is_counted else ""
+        listed += [f"{name_reason(same[-1], statements)}{count}"] if same else []
+    organs = dict.fromkeys(e.detail for e in excluded if e.reason is ExclusionReason.ORGAN and e.detail)
     sentences = [statements.say("excluded.sentence", list=", ".join(listed))]
     sentences += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
-    return tuple(as_sentence(text) for text in sentences)
+    return tuple(map(as_sentence, sentences))
 
 
 def describe_incidental(rows: tuple[Incidental, ...], statements: Statements, lengths: Lengths) -> tuple[str, ...]:
@@ -141,9 +129,9 @@ def describe_incidental(rows: tuple[Incidental, ...], statements: Statements, le
 
 def _count(rows: list[Incidental], statements: Statements) -> str:
     """Structures with how many each, those with most first, and how many others."""
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for row in rows:
-        counts[row.structure or ""] = counts.get(row.structure or "", 0) + row.count
+        counts[row.structure or ""] += row.count
     rest = counts.pop("", 0)
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     rest += sum(count for _, count in ordered[_MOST_STRUCTURES:])
@@ -152,74 +140,80 @@ def _count(rows: list[Incidental], statements: Statements) -> str:
     return ", ".join([*named, *([others] if rest else [])])
 
 
-def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
-    """Say how the images were made: images and thresholds of CT, views and meaning of lengths of radiographs."""
-    technique = report.technique
+def name_technique(words: Presenter) -> str:
+    """Name what was examined and what of it limits the reading."""
+    technique = words.report.technique
     if technique is None:
-        return (statements.say("technique.none"),)
+        return words.say(f"section.typed_{'film' if words.is_on_film else 'ct'}")
     if technique.films:
-        return say_films(technique, report.study.body_part, statements)
-    parts = [say_contrast(report, technique, statements)]
-    if technique.kvp is not None:
-        parts.append(statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}"))
-    if technique.spacing_mm is not None:
-        parts.append(describe_slices(technique.spacing_mm[2], technique.slice_thickness_mm, statements))
-    if technique.kernel:
-        parts.append(statements.say("technique.kernel", kernel=technique.kernel))
-    sentences = [as_sentence(", ".join(parts))]
-    limits = technique.threshold_hu
+        scales = dict.fromkeys(film.scale for film in technique.films)
+        limits = words.join([words.say(f"section.scale.{scale}") for scale in scales])
+        return f"{say_views(technique.films, words.report.study.body_part, words)}, {limits}"
+    return ", ".join(filter(None, (_say_contrast(technique, words), _describe_slices(technique, words))))
+
+
+def say_technique(words: Presenter) -> tuple[str, ...]:
+    """Say how the images were made: images and thresholds of CT, views and meaning of lengths of radiographs."""
+    technique = words.report.technique
+    if technique is None:
+        return (words.say("technique.none"),)
+    if technique.films:
+        return say_films(technique, words.report.study.body_part, words)
+    parts = (
+        _say_contrast(technique, words),
+        "" if technique.kvp is None else words.say("technique.kvp", kvp=f"{technique.kvp:.0f}"),
+        _describe_slices(technique, words),
+        words.say("technique.kernel", kernel=technique.kernel) if technique.kernel else "",
+    )
+    sentences, limits = [", ".join(filter(None, parts))], technique.threshold_hu
     if limits is not None:
-        sentences.append(statements.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}"))
-    return (*sentences, *_say_further(report, statements), *map(as_sentence, technique.notes))
-
-
-def say_contrast(report: Report, technique: Technique, statements: Statements) -> str:
-    """Name the kind of CT, its body part and its contrast."""
-    part = name_body_part(report.study.body_part, statements)
-    how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
-    return how + (statements.say("technique.contrast_clinician") if technique.contrast_source == "clinician" else "")
-
-
-def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
-    """Name the CT series measured beside the first."""
+        sentences.append(words.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}"))
     further = [
-        statements.say(
+        words.say(
             "technique.further_series",
-            series=name_series(entry.series_number, statements),
+            series=name_series(entry.series_number, words),
             spacing=spell_number(entry.geometry.spacing_mm[2]),
             grow=f"{entry.threshold_hu.grow:.0f}",
         )
-        for entry in report.series
+        for entry in words.report.series
         if entry.geometry is not None and entry.threshold_hu is not None
     ][1:]
-    return (as_sentence(statements.say("technique.further", list=statements.join(further))),) if further else ()
+    sentences += [words.say("technique.further", list=words.join(further))] if further else []
+    return tuple(map(as_sentence, (*sentences, *technique.notes)))
 
 
-def describe_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:
+def _say_contrast(technique: Technique, words: Presenter) -> str:
+    """Name the kind of CT, its body part and its contrast."""
+    part = name_body_part(words.report.study.body_part, words)
+    how = words.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
+    return how + (words.say("technique.contrast_clinician") if technique.contrast_source == "clinician" else "")
+
+
+def _describe_slices(technique: Technique, statements: Statements) -> str:
     """Name thickness and distance of the slices."""
-    spacing = spell_number(spacing_mm)
-    if thickness_mm is None:
+    if technique.spacing_mm is None:
+        return ""
+    spacing = spell_number(technique.spacing_mm[2])
+    if technique.slice_thickness_mm is None:
         return statements.say("technique.spaced", spacing=spacing)
-    thickness = spell_number(thickness_mm)
+    thickness = spell_number(technique.slice_thickness_mm)
     identifier = "technique.slices" if thickness == spacing else "technique.slices_spaced"
     return statements.say(identifier, thickness=thickness, spacing=spacing)
 
 
-def say_no_lesion(report: Report, statements: Statements) -> str:
-    """Finding of a study without lesions: every one was rejected, or how and where it was searched."""
-    return say_nothing_accepted(report, statements) or say_negative(report, statements)
+def say_no_lesion(words: Presenter) -> str:
+    """State that nothing was found, with the searched regions and the threshold; never that the study is normal.
 
-
-def say_negative(report: Report, statements: Statements) -> str:
-    """State that nothing was found, with the searched regions and the threshold; never that the study is normal."""
-    technique = report.technique
+    Where every finding was rejected that is said instead.
+    """
+    report, technique = words.report, words.report.technique
+    if report.rejected and not report.lesions:
+        return words.say("review.nothing_accepted")
     if technique is None:
-        return statements.say("findings.no_lesion_given")
+        return words.say("findings.no_lesion_given")
     if technique.threshold_hu is None:
-        return statements.say("findings.negative_film" if len(technique.films) == 1 else "findings.negative_films")
+        return words.say("findings.negative_film" if len(technique.films) == 1 else "findings.negative_films")
     limits = [entry.threshold_hu.grow for entry in report.series if entry.threshold_hu is not None]
     threshold = f"{max([technique.threshold_hu.grow, *limits]):.0f}"
-    regions = name_searched(report.searched, statements)
-    if regions:
-        return statements.say("findings.negative_in", threshold=threshold, regions=regions)
-    return statements.say("findings.negative", threshold=threshold)
+    regions = name_searched(report.searched, words)
+    return words.say(f"findings.negative{'_in' if regions else ''}", threshold=threshold, regions=regions)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from calcreport.model import report as model
 from calcreport.model.lengths import Lengths, bind_lengths
-from calcreport.model.report import Laterality, Lesion, Location, Pattern, Report, SeriesEntry
+from calcreport.model.report import Laterality, Lesion, Location, Report
 from calcreport.text.statements import Statements
 
 _NAMING_FEATURES: Final = (
@@ -21,6 +23,55 @@ def lengths_of(report: Report) -> Lengths:
     """Presenter of lengths bound to the limits in the settings the report was made with."""
     policy = report.settings.get("policy")
     return bind_lengths(policy if isinstance(policy, Mapping) else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presenter(Statements):
+    """Wording bound to one report: its lengths, and whether they are those of a projection."""
+
+    report: Report
+    lengths: Lengths
+    is_on_film: bool
+    """Lengths were measured on radiographs, or typed by a reader of them."""
+
+    @property
+    def films(self) -> tuple[model.FilmTechnique, ...]:
+        """Measured radiographs; none of CT."""
+        return self.report.technique.films if self.report.technique else ()
+
+    def at_least(self, length: str, *, is_minimum: bool) -> str:
+        """Length, marked where the edge of the image cuts what was measured; without a length empty."""
+        return self.say("measure.at_least", length=length) if length and is_minimum else length
+
+
+def present(report: Report, statements: Statements) -> Presenter:
+    """Bind the wording to a report."""
+    is_on_film = report.study.modality in {"CR", "DX"} or bool(report.technique and report.technique.films)
+    texts, of_core, lengths = statements.texts, statements.of_core, lengths_of(report)
+    return Presenter(texts=texts, of_core=of_core, report=report, lengths=lengths, is_on_film=is_on_film)
+
+
+def spell_projected(place: model.FilmPlace | model.Size, statements: Statements, lengths: Lengths) -> str:
+    """Longest projected diameter by the widest extent across it: in mm or cm, in pixels without a scale."""
+    if place.max_diameter_mm is not None:
+        if place.perpendicular_mm is None:
+            return lengths.spell(place.max_diameter_mm)
+        return lengths.spell_extents((place.max_diameter_mm, place.perpendicular_mm))
+    if place.max_diameter_px is None:
+        return ""
+    pixels = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
+    return statements.say("film.pixels", extents=" x ".join(pixels))
+
+
+def spell_mineral(lesion: Lesion, words: Presenter) -> str:
+    """Spell the longest dimension of the mineral, as a projected one or a minimum where it is; empty without one."""
+    size = lesion.size
+    if lesion.location.films:
+        text = spell_projected(size, words, words.lengths)
+    else:
+        text = "" if size.max_diameter_mm is None else words.lengths.spell(size.max_diameter_mm)
+    text = words.at_least(text, is_minimum=size.is_minimum)
+    return words.say("section.projected", size=text) if text and words.is_on_film else text
 
 
 def spell_volume(volume_mm3: float) -> str:
@@ -87,7 +138,7 @@ def name_place(location: Location, statements: Statements) -> str:
     return f"{side} {region}" if region else statements.say("place.region_unknown", side=side)
 
 
-def name_finding(pattern: Pattern, statements: Statements) -> str:
+def name_finding(pattern: model.Pattern, statements: Statements) -> str:
     """Name the finding, such as ``"peripheral rim of mineral"``, with a defining feature where present."""
     known = [name for name in _NAMING_FEATURES if pattern.features.get(name) == "yes"]
     named = (statements.choose("pattern.finding", f"{pattern.id}_{name}") for name in known)
@@ -99,15 +150,13 @@ def name_depth(lesion: Lesion, statements: Statements) -> str:
     """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
     depth = lesion.depth
     text = statements.say(f"depth.{depth.class_}")
-    distances = []
-    if depth.skin_distance_mm is not None:
-        distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
-    if depth.fascia_distance_mm is not None and depth.class_ == "subcutaneous":
-        distances.append(statements.say("depth.fascia", distance=spell_distance(depth.fascia_distance_mm)))
+    fascia_mm = depth.fascia_distance_mm if depth.class_ == "subcutaneous" else None
+    named = (("skin", depth.skin_distance_mm), ("fascia", fascia_mm))
+    distances = [statements.say(f"depth.{n}", distance=spell_distance(mm)) for n, mm in named if mm is not None]
     return f"{text}, {statements.join(distances)}" if distances else text
 
 
-def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_extent: bool = True) -> str:
+def refer_to_images(location: Location, series: model.SeriesEntry | None, *, whole_extent: bool = True) -> str:
     """Image reference in brackets, such as ``"(S 4, Im 140-166)"``; empty when no image number was recorded."""
     first, last = location.first_image, location.last_image
     if first is None or last is None or not whole_extent:

@@ -15,8 +15,9 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import bind_lengths
 from calcreport.model.report import FilmTechnique, FlagState, Report, Size, YesNo
 from calcreport.resources import template_texts
-from calcreport.text.film import name_films, refer_to_films, spell_projected
+from calcreport.text.film import name_films, refer_to_films
 from calcreport.text.impression import write_impression
+from calcreport.text.wording import present, spell_projected
 
 sys.path.append(str(Path(__file__).parents[2] / "films"))
 
@@ -256,6 +257,6 @@ def test_a_mass_beside_mineral_in_pixels_is_not_called_one_without_mineral(templ
     assert lesion.size.max_diameter_mm is None
     mass = lesion.mass.model_copy(update={"present": YesNo.YES})
     changed = report.model_copy(update={"lesions": (lesion.model_copy(update={"mass": mass}),)})
-    told = write_impression(changed, templates.statements, negative="")[0].text
+    told = write_impression(present(changed, templates.statements), negative="")[0].text
     assert told.startswith("Mass with calcification")
     assert "without mineral" not in told

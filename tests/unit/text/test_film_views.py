@@ -14,6 +14,7 @@ from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.report import Report
 from calcreport.resources import template_texts
 from calcreport.text.film import say_other_views
+from calcreport.text.wording import present
 
 sys.path.append(str(Path(__file__).parents[2] / "films"))
 
@@ -43,7 +44,7 @@ def report_on(
 
 def told(films: tuple[FilmImage, ...], seen: tuple[int, ...], templates: Templates, **options: int) -> list[str]:
     report = report_on(films, seen, templates, **options)
-    return [say_other_views(report, lesion, templates.statements) for lesion in report.lesions]
+    return [say_other_views(lesion, present(report, templates.statements)) for lesion in report.lesions]
 
 
 def test_a_view_without_the_finding_is_named_and_absence_is_not_claimed(templates: Templates) -> None:
@@ -120,4 +121,4 @@ def test_nothing_is_said_of_a_film_that_was_not_searched(templates: Templates) -
 
 def test_a_lesion_tied_on_two_views_needs_no_word(templates: Templates) -> None:
     report = made_films.cluster().report(templates)
-    assert say_other_views(report, report.lesions[0], templates.statements) == ""
+    assert say_other_views(report.lesions[0], present(report, templates.statements)) == ""

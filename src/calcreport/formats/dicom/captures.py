@@ -21,26 +21,26 @@ from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, st
 from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
-from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
+from calcreport.model.report import Concern, FlagState, Laterality, Lesion
 from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
-from calcreport.text.section import spell_mineral
 from calcreport.text.statements import Statements
-from calcreport.text.wording import lengths_of, name_depth, name_place
+from calcreport.text.wording import Presenter, name_depth, name_place, spell_mineral
 
 LONGEST_EDGE_PX: Final = 1600
 """A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
 
+# Layout in picture pixels: the summary is as wide as a key image, so that a viewer shows all of them alike.
 _WIDTH_PX: Final = 1388
-"""As wide as a key image, so that a viewer shows all of them alike."""
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
+_OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _MOST_LINES: Final = 40
 """An impression is printed whole, or with the number of sentences that are missing."""
-_MOST_ROWS: Final = 12
-_OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
+_MOST_ROWS: Final = 12  # lesions
 _TIE: Final = "\u00b7"
 """Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
-_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")
+_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")  # blank that no line ends with
+# Colours of the words that the object is a draft, and of each concern.
 DRAFT: Final[Colour] = (255, 196, 61)
 OF_CONCERN: Final[Mapping[Concern, Colour]] = {
     Concern.HIGH: (255, 128, 118),
@@ -57,29 +57,31 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     `pictures` are PNG by file name; there is an overview of CT alone. The result is RGB, `_WIDTH_PX` wide and as high
     as it has to be; nothing of the patient is drawn.
     """
-    report, say = subject.report, subject.statements
+    report, words = subject.report, subject.words
     lines = _Lines()
-    lines.add(say.say("capture.summary"), size=30)
-    lines.add(say.say("capture.draft"), size=26, colour=DRAFT)
+    lines.add(words.say("capture.summary"), size=30)
+    lines.add(words.say("capture.draft"), size=26, colour=DRAFT)
     lines.height += 12
     if is_assessed(report):
-        reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
-        flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
-        lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
+        reported = [] if report.lesions else name_summary_flags(words, FlagState.PRESENT)
+        flags = words.say("capture.flags", flags=words.join(reported)) if reported else ""
+        lines.add(words.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.height += 8
     for number, item in enumerate(report.impression, start=1):
         if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
-            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
+            lines.add(words.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
             break
         lines.height += 6
     lines.height += 10
     for lesion in report.lesions[:_MOST_ROWS]:
-        lines.add(say.say("capture.row", id=lesion.id, what=_describe(lesion, report, say)), size=20, hang=44)
+        lines.add(words.say("capture.row", id=lesion.id, what=_describe(lesion, words)), size=20, hang=44)
     if len(report.lesions) > _MOST_ROWS:
-        lines.add(say.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
-    overview = _overview(pictures)
+        lines.add(words.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
+    overview = _open(pictures[OVERVIEW_IMAGE]) if OVERVIEW_IMAGE in pictures else None
+    if overview is not None:
+        overview.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
     software = report.software
-    maker = say.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
+    maker = words.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
     height = lines.height + (overview.height + 24 if overview else 0) + 3 * _EDGE_PX + 20
     canvas = Image.new("RGB", (_WIDTH_PX, height), BACKGROUND)
     lines.write(canvas)
@@ -89,79 +91,65 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     return canvas
 
 
-def draw_lesion_capture(picture: bytes, lesion: Lesion, report: Report, statements: Statements) -> Image.Image:
+def draw_lesion_capture(picture: bytes, lesion: Lesion, words: Presenter) -> Image.Image:
     """Key image of a lesion under a line that names its concern and flags, and that it is a draft."""
-    flags = _name_flags(lesion, report, statements)
-    text = statements.say(
-        "capture.lesion",
-        id=lesion.id,
-        concern=statements.say(f"concern.{lesion.concern}"),
-        flags=statements.say("capture.flags", flags=flags) if flags else "",
-    )
-    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], statements)
+    concern = words.say(f"concern.{lesion.concern}")
+    text = words.say("capture.lesion", id=lesion.id, concern=concern, flags=_say_flags(lesion, words))
+    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], words)
 
 
-def draw_film_capture(picture: bytes, report: Report, statements: Statements) -> Image.Image:
+def draw_film_capture(picture: bytes, words: Presenter) -> Image.Image:
     """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study if any was assessed."""
-    film = _open(picture)
+    film, report = _open(picture), words.report
     film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    concern = statements.say(f"concern.{report.concern}") if is_assessed(report) else ""
-    return _under_strip(film, concern, OF_CONCERN[report.concern], statements)
+    concern = words.say(f"concern.{report.concern}") if is_assessed(report) else ""
+    return _under_strip(film, concern, OF_CONCERN[report.concern], words)
 
 
 class _Lines:
     """Lines of text one below the other."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, str, int, Colour]] = []
+        self.rows: list[tuple[int, int, str, int, Colour]] = []
         self.height = _EDGE_PX
 
     def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int = 10_000) -> bool:
         """Add folded text, other lines `hang` pixels further right; false, and none, above `at_most` lines in all."""
         folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
-        if len(self._rows) + len(folded) > at_most:
+        if len(self.rows) + len(folded) > at_most:
             return False
         for position, line in enumerate(folded):
-            self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
+            self.rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
             self.height += round(size * 1.4)
         return True
 
     def write(self, canvas: Image.Image) -> None:
-        for x, y, line, size, colour in self._rows:
+        for x, y, line, size, colour in self.rows:
             write_text(canvas, (x, y), line, size=size, colour=colour)
 
 
-def _describe(lesion: Lesion, report: Report, say: Statements) -> str:
+def _describe(lesion: Lesion, words: Presenter) -> str:
     """One line: place, longest dimension, depth, concern and flags."""
-    lengths = lengths_of(report)
-    parts = [name_place(lesion.location, say)]
-    if lesion.mass.max_diameter_mm is not None:
-        parts.append(say.say("capture.mass", length=lengths.spell(lesion.mass.max_diameter_mm)))
-    mineral = spell_mineral(report, lesion, say)
-    parts += [say.say("capture.longest", length=mineral)] if mineral else []
-    parts.append(name_depth(lesion, say))
-    flags = _name_flags(lesion, report, say)
-    concern = say.say(f"concern.{lesion.concern}")
-    return "; ".join([*filter(None, parts), concern + (say.say("capture.flags", flags=flags) if flags else "")])
+    mass_mm, mineral = lesion.mass.max_diameter_mm, spell_mineral(lesion, words)
+    parts = (
+        name_place(lesion.location, words),
+        "" if mass_mm is None else words.say("capture.mass", length=words.lengths.spell(mass_mm)),
+        words.say("capture.longest", length=mineral) if mineral else "",
+        name_depth(lesion, words),
+        words.say(f"concern.{lesion.concern}") + _say_flags(lesion, words),
+    )
+    return "; ".join(filter(None, parts))
 
 
-def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
-    """Flags that are met, then possible ones as such."""
-    flags = list_flags(report, lesion, say)
+def _say_flags(lesion: Lesion, words: Presenter) -> str:
+    """Flags that are met, then possible ones as such; empty without any."""
+    flags = list_flags(lesion, words)
     met, possible = (
-        say.join([name for name, flag in flags if flag.state is wanted])
+        words.join([name for name, flag in flags if flag.state is wanted])
         for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
     )
-    return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))
-
-
-def _overview(pictures: Mapping[str, bytes]) -> Image.Image | None:
-    content = pictures.get(OVERVIEW_IMAGE)
-    if content is None:
-        return None
-    picture = _open(content)
-    picture.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
-    return picture
+    named = "; ".join(filter(None, (met, words.say("capture.possible", flags=possible) if possible else "")))
+    return words.say("capture.flags", flags=named) if named else ""
 
 
 def _open(content: bytes) -> Image.Image:
@@ -203,21 +191,21 @@ def _length(text: str, size: int) -> float:
     return float(load_font(size).getlength(text))
 
 
-_SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}
+_SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}  # in the header
 _WHAT: Final = {
     "summary": "Summary of measurements and red flags",
     "lesion": "Key image with outline, measurements and red flags burned in",
     "film": "Radiograph with outlines burned in",
 }
+"""Derivation Description by kind of capture."""
 
 
 def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
     """Write the secondary captures, colour, patient-free but for the header; Instance Number as in the name.
 
     ``sc_1.dcm`` is the summary, then each key image of each lesion, then whole radiographs. A picture that `pictures`
-    (PNG by file name relative to the study's folder) lacks is left out. Raises `NotDicomError` ``file.damaged`` when
-    the header of an image cannot be read again, `UsageError` ``render.other_images`` when the study lacks an image of
-    the report.
+    (PNG by file name relative to the study's folder) lacks is left out. Raises `UsageError` ``render.other_images``
+    when the study lacks an image of the report.
     """
     side = _side(subject)
     return {
@@ -228,32 +216,28 @@ def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str,
 
 def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str, Image.Image, list[str]]]:
     """Kind, picture and source images of each capture, in order."""
-    report, statements = subject.report, subject.statements
-    lesions = report.lesions
+    words, lesions = subject.words, subject.report.lesions
     yield "summary", draw_summary(subject, pictures), [uid for lesion in lesions for uid in _images_of(lesion)[:1]]
     for lesion in lesions:
         uids = _images_of(lesion)
         for view, name in enumerate(lesion.images):
             if name in pictures:
-                drawn = draw_lesion_capture(pictures[name], lesion, report, statements)
-                yield "lesion", drawn, uids[view : view + 1]
+                yield "lesion", draw_lesion_capture(pictures[name], lesion, words), uids[view : view + 1]
     films = subject.findings.films if isinstance(subject.findings, FilmFindings) else ()
     for number, film in enumerate(films, start=1):
         content = pictures.get(film_image_name(number))
         if content is not None:
-            yield "film", draw_film_capture(content, report, statements), [film.reference.sop_instance_uid]
+            yield "film", draw_film_capture(content, words), [film.reference.sop_instance_uid]
 
 
 def _images_of(lesion: Lesion) -> list[str]:
     """SOP Instance UIDs of the images that its pictures were drawn from, one a picture."""
     place = lesion.location
-    if place.films:
-        return [film.sop_instance_uid for film in place.films]
-    return [place.key_image.sop_instance_uid] if place.key_image else []
+    shown = place.films or ((place.key_image,) if place.key_image else ())
+    return [image.sop_instance_uid for image in shown]
 
 
 def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str], *, side: str, number: int) -> bytes:
-
     header, revision = study_header(subject), subject.revision
     # wording and drawing are no part of the report: what looks different is another instance
     name = f"{number} {hashlib.sha256(picture.tobytes()).hexdigest()}"
@@ -280,22 +264,18 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         if part not in table_of("unpaired"):  # of a paired part the side has to be there, if only empty
             made.Laterality = side
         if sources:
-            made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]
+            if not all(uid in subject.source for uid in sources):
+                raise other_images()
+            made.SourceImageSequence = [refer_to(subject.source.header(uid)) for uid in dict.fromkeys(sources)]
     return finish(made, subject, kind="sc", number=number, name=name)
-
-
-def _reference(subject: Subject, uid: str) -> Dataset:
-    if uid not in subject.source:
-        raise other_images()
-    return refer_to(subject.source.header(uid))
 
 
 def _side(subject: Subject) -> str:
     """Side of the whole series: that of all lesions, else of the header; empty where they differ or none is stated."""
     header = study_header(subject)
-    told = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
+    sides = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
     stated = header.get("Laterality") or header.get("ImageLaterality")
-    if told <= {""}:
+    if sides <= {""}:
         return stated if stated in {"L", "R"} else ""
-    side = told.pop() if len(told) == 1 else ""
+    side = sides.pop() if len(sides) == 1 else ""
     return "" if stated in {"L", "R"} and stated != side else side

@@ -19,8 +19,7 @@ from calcreport.rules.regions import name_areas
 PRIVATE_SCHEME: Final = "99CALCREPORT"
 """Coding scheme designator of what the standard has no code for."""
 
-
-KeyT = TypeVar("KeyT", bound=str)
+KeyT = TypeVar("KeyT", bound=str)  # word of the report
 
 
 def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
@@ -29,7 +28,7 @@ def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
     return MappingProxyType({key(word): Code(value, scheme, meaning) for word, (scheme, value, meaning) in rows})
 
 
-_CONCEPTS: Final = _table("concepts", str)
+_CONCEPTS: Final = _table("concepts", str)  # names and values that the documents are built of
 
 
 def __getattr__(name: str) -> Code:
@@ -46,9 +45,8 @@ OF_MINERAL: Final = _table("of_mineral", str)
 OF_MASS: Final = _table("of_mass", str)
 """Numbers of the whole mass, which no name shares with the mineral."""
 
+# Red flags by their names in the report, and the report's other words.
 FLAGS: Final = _table("flags", str)
-"""Red flag by its name in the report."""
-
 FLAG_STATES: Final = _table("flag_states", FlagState)
 CONCERNS: Final = _table("concerns", Concern)
 DEPTHS: Final = _table("depths", DepthClass)
@@ -61,16 +59,16 @@ PATTERNS: Final[Mapping[str, Code]] = MappingProxyType(
 )
 """Pattern by its id in the report."""
 
+# Radiographic calcification type and distribution of a pattern, where one says no more than the pattern does.
 TYPES: Final = _table("types", str)
 DISTRIBUTIONS: Final = _table("distributions", str)
-"""Radiographic calcification type and distribution of a pattern, where one says no more than the pattern does."""
 
 LATERALITIES: Final[Mapping[Laterality, Code]] = MappingProxyType(
     {Laterality.LEFT: _CONCEPTS["LEFT"], Laterality.RIGHT: _CONCEPTS["RIGHT"]}
 )
 """Sides; the midline is a modifier of the place, and an unknown side is left out."""
 
-_SITES: Final = _table("sites", str)
+_SITES: Final = _table("sites", str)  # by area of the body
 
 
 def code_site(region: str | None) -> Code:

@@ -30,6 +30,7 @@ from calcreport.text.impression import FLAG_NAMES, size_limit
 LONGEST: Final = 64
 """Characters of a DICOM long string."""
 
+# Words of the Series Description: of flags, and of the worst concern where no flag is met.
 _WORDS: Final = table_of("flag_words")
 _WITHOUT_FLAG: Final = table_of("concern_words")
 
@@ -41,27 +42,22 @@ def series_description(report: Report) -> str:
     such; what was not assessed is never called absent. Without a lesion those are named that were reported of the
     patient; lesions that a reader rejected do not count.
     """
-    lesions = report.lesions
+    lesions, states = report.lesions, report.flags_summary
     count = f"{len(report.rejected)} rejected by reader" if report.rejected else "no finding"
-    leads = {FlagState.PRESENT: "reported "}
+    leads, held = {FlagState.PRESENT: "reported "}, {name: {state} for name, state in states.items()}
     if lesions:
         count = f"{len(lesions)} finding{'' if len(lesions) == 1 else 's'}"
         leads = {FlagState.PRESENT: "", FlagState.POSSIBLE: "possible "}
-    states = {name: {getattr(lesion.flags, name).state for lesion in lesions} for name in FLAG_NAMES}
-    for name, state in report.flags_summary.items() if not lesions else ():
-        states[name] = {state}
+        held = {name: {getattr(lesion.flags, name).state for lesion in lesions} for name in FLAG_NAMES}
+    operator, limit_mm = size_limit(report)
+    size = f"{operator}{limit_mm / 10:g} cm"
     for wanted, lead in leads.items():
-        words = [_word(name, report) for name, held in states.items() if wanted in held]
+        words = [_WORDS.get(name) or size for name in FLAG_NAMES if wanted in held.get(name, ())]
         if words:
             head = f"calcreport: {count}, {lead}"
             return head + _join_words(words, LONGEST - len(head))
     worst = min((lesion.concern for lesion in lesions), key=list(Concern).index, default=None)
     return f"calcreport: {count}" + (f", {_WITHOUT_FLAG[worst]}" if worst else "")
-
-
-def _word(flag: str, report: Report) -> str:
-    operator, limit_mm = size_limit(report)
-    return str(_WORDS.get(flag) or f"{operator}{limit_mm / 10:g} cm")
 
 
 def _join_words(words: Sequence[str], room: int) -> str:
@@ -80,9 +76,8 @@ SERIAL_NUMBER: Final = "0"
 SERIES_NUMBERS: Final = MappingProxyType({"sr": 9901, "seg": 9902, "sc": 9903, "pdf": 9904})
 """Series Number of each kind of object, behind those a scanner gives."""
 
-_IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"
-"""A fixed random UUID."""
-_SEXES: Final = frozenset(("M", "F", "O"))
+_IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"  # a fixed random UUID
+_SEXES: Final = frozenset(("M", "F", "O"))  # that the standard knows
 
 
 def study_header(subject: Subject) -> Dataset:
@@ -123,8 +118,7 @@ def arguments_of(subject: Subject, kind: str, name: str = "") -> dict[str, Any]:
 def refer_to(header: Dataset) -> Dataset:
     """Item that refers to an image."""
     item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     return item
 
 
@@ -160,7 +154,16 @@ def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name:
             setattr(made, f"{event}Time", time)
         for equipment in made.get("ContributingEquipmentSequence") or ():
             equipment.ContributionDateTime = day + time
-        return _encode(made)
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = made.SOPClassUID
+        meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.ImplementationClassUID = UID(_IMPLEMENTATION)
+        meta.ImplementationVersionName = MAKER.upper()
+        plain = pydicom.FileDataset("", dict(made.items()), preamble=b"\0" * 128, file_meta=meta)
+        buffer = io.BytesIO()
+        pydicom.dcmwrite(buffer, plain, enforce_file_format=True)
+        return buffer.getvalue()
 
 
 def _identify(made: Dataset, header: Dataset) -> None:
@@ -171,16 +174,3 @@ def _identify(made: Dataset, header: Dataset) -> None:
             del made[keyword]
     if made.get("PatientSex") not in _SEXES:
         made.PatientSex = ""
-
-
-def _encode(made: Dataset) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = made.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(_IMPLEMENTATION)
-    meta.ImplementationVersionName = MAKER.upper()
-    plain = pydicom.FileDataset("", dict(made.items()), preamble=b"\0" * 128, file_meta=meta)
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, plain, enforce_file_format=True)
-    return buffer.getvalue()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from highdicom import sr
@@ -24,24 +23,20 @@ from calcreport.model.film import FilmFindings, FilmScale, ProjectedLesion, Scal
 from calcreport.model.image import SliceReference
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
-from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
+from calcreport.model.report import FilmPlace, Laterality, Lesion
 from calcreport.text.narrative import find_limits
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.wording import lengths_of
 
 _UNITS: Final = {
-    "mm": codes.MILLIMETRE,
-    "mm3": codes.CUBIC_MILLIMETRE,
-    "hu": codes.HOUNSFIELD,
-    "count": codes.COUNT,
-}
+    "mm": codes.MILLIMETRE, "mm3": codes.CUBIC_MILLIMETRE, "hu": codes.HOUNSFIELD, "count": codes.COUNT
+}  # fmt: skip
 """By the end of a field's name."""
 
 _Row = tuple[Code, float | None, Code, Code | None]  # name, value, unit and method of a number
-_COUNT: Final = "foci.count"
+_COUNT: Final = "foci.count"  # number that is left out where it is none
+# How a number came about, where that is worth a word: by field, source of the mass, and scale of the film.
 _METHODS: Final = {"size.volume_mm3": codes.SUM_OF_VOXELS}
-"""How a number came about, where that is worth a word."""
-
 _MASS_METHODS: Final = {"contour": codes.ON_CONTOUR, "clinician": codes.BY_READER}
 _PLANES: Final = {
     ScaleKind.CALIBRATED: codes.IN_CALIBRATED_PLANE,
@@ -50,12 +45,10 @@ _PLANES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """How numbers are written for readers."""
+class Rounding(NamedTuple):
+    """How numbers are written for readers: no rounded length lies on another side of a limit."""
 
     lengths: Lengths
-    """Presenter of the report's lengths: no rounded one lies on another side of a limit."""
     uncertainty_mm: float | None = None
     """Of the lengths, plus or minus."""
 
@@ -69,11 +62,8 @@ class Rounding:
 def measure(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
     """Numbers of a lesion on CT."""
     rounding = Rounding(lengths, lesion.size.uncertainty_mm)
-    return [
-        *_measured(lesion, codes.OF_MINERAL, rounding),
-        *measure_mass(lesion, lengths),
-        *_held_against_limit(lesion, rounding),
-    ]
+    mineral = _measured(lesion, codes.OF_MINERAL, rounding)
+    return [*mineral, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
 
 
 def measure_mass(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
@@ -90,19 +80,16 @@ def measure_on_film(
     A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
     replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
     """
-    plane = _PLANES[scale.kind]
-    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
-    unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
-    length, width, to_skin = (
-        (place.max_diameter_px, place.perpendicular_px, shadow.to_skin_line.length_px if shadow.to_skin_line else None)
-        if scale.kind is ScaleKind.NONE
-        else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
-    )
+    plane, rounding = _PLANES[scale.kind], Rounding(lengths, lesion.size.uncertainty_mm)
+    unit, length, width = codes.MILLIMETRE, place.max_diameter_mm, place.perpendicular_mm
+    to_skin = place.projected_skin_line_mm
+    if scale.kind is ScaleKind.NONE:
+        unit, length, width = codes.PIXELS, place.max_diameter_px, place.perpendicular_px
+        to_skin = shadow.to_skin_line.length_px if shadow.to_skin_line else None
+    rows: list[_Row] = [(codes.PROJECTED_LENGTH, length, unit, plane), (codes.PROJECTED_WIDTH, width, unit, plane)]
     if is_by_reader(lesion, "size.max_diameter_mm"):
         by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
-        rows: list[_Row] = [(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
-    else:
-        rows = [(codes.PROJECTED_LENGTH, length, unit, plane), (codes.PROJECTED_WIDTH, width, unit, plane)]
+        rows = [(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
     numbers = _numbers([*rows, (codes.PROJECTED_SKIN_LINE, to_skin, unit, plane)], rounding)
     if place is not lesion.location.films[0]:
         return numbers
@@ -113,9 +100,7 @@ def measure_on_film(
 def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measurement]:
     """Length by which the size criterion was judged, of whatever it is, and the limit."""
     flag = lesion.flags.size
-    if flag.unit != "mm":
-        return []
-    held = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
+    held = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit)) if flag.unit == "mm" else ()
     return _numbers([(name, value, codes.MILLIMETRE, None) for name, value in held], rounding)
 
 
@@ -144,20 +129,9 @@ def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
     return [sr.QualitativeEvaluation(name=name, value=table[key]) for name, table, key in rows if key in table]
 
 
-def sites(lesion: Lesion) -> list[sr.FindingSite]:
-    """Where a lesion is; the side is left out where it is not known."""
-    side = lesion.location.laterality
-    return [
-        sr.FindingSite(
-            anatomic_location=codes.code_site(lesion.location.region),
-            laterality=codes.LATERALITIES.get(side),
-            topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
-        )
-    ]
-
-
-def algorithm(report: Report, lesion: Lesion) -> sr.AlgorithmIdentification:
-    """Name the software with what its results depend on."""
+def _in_common(subject: Subject, lesion: Lesion) -> dict[str, Any]:
+    """What every group of a lesion has: the software with what its results depend on, and where the lesion is."""
+    report, side = subject.report, lesion.location.laterality
     software, limits = report.software, find_limits(report, lesion)
     parameters = [f"rules version: {software.rules_version}"]
     if report.rules is not None:
@@ -166,7 +140,15 @@ def algorithm(report: Report, lesion: Lesion) -> sr.AlgorithmIdentification:
         parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
     else:
         parameters.append("no threshold in HU: mineral denser than the soft tissue around it")
-    return sr.AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
+    site = sr.FindingSite(
+        anatomic_location=codes.code_site(lesion.location.region),
+        laterality=codes.LATERALITIES.get(side),
+        topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
+    )
+    return {
+        "algorithm_id": sr.AlgorithmIdentification(software.name, software.version, parameters),
+        "finding_sites": [site],
+    }
 
 
 def _measured(
@@ -177,7 +159,7 @@ def _measured(
             continue  # none above the threshold is not none
         how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
         # a distance is held against no limit of a length
-        chosen = replace(rounding, lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
+        chosen = rounding._replace(lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
         yield from _numbers([(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how)], chosen)
 
 
@@ -212,18 +194,36 @@ def volumetric_groups(
         for item in header.get("SegmentSequence") or ()
     }
     segments = [segment for index in range(len(subject.volumes)) for segment in list_segments(subject, index)]
-    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
     if {segment.tracking_uid for segment in segments} != set(places):
         msg = "the segmentation is not one of this report"
         raise ValueError(msg)
-    return [
-        _volumetric(subject, lesions[segment.lesion_id], segment, *places[segment.tracking_uid]) for segment in segments
-    ]
+    return [_volumetric(subject, segment, *places[segment.tracking_uid]) for segment in segments]
+
+
+def _volumetric(
+    subject: Subject, segment: Segment[VoxelMask], stored: Dataset, number: int
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    lesion, lengths = segment.lesion, lengths_of(subject.report)
+    is_lesion = segment.tracking_id == lesion.id
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
+        referenced_segment=sr.ReferencedSegment(
+            sop_class_uid=stored.SOPClassUID,
+            sop_instance_uid=stored.SOPInstanceUID,
+            segment_number=number,
+            source_series=sr.SourceSeriesForSegmentation(lesion.series_instance_uid),
+        ),
+        finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
+        measurements=measure(lesion, lengths) if is_lesion else measure_mass(lesion, lengths),
+        qualitative_evaluations=evaluate(lesion) if is_lesion else [],
+        **_in_common(subject, lesion),
+    )
 
 
 def _outlined(
     subject: Subject, lesion: Lesion, measured: MeasuredLesion | ProjectedLesion
 ) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+    lengths = lengths_of(subject.report)
     if isinstance(measured, MeasuredLesion):
         mask = _drawn(measured)
         index = _best_slice(mask, measured.key_slice)
@@ -232,7 +232,7 @@ def _outlined(
             raise ValueError(msg)
         plane = mask.voxels[index - mask.offset[0]]
         region = _region(subject, subject.volumes[measured.series_index].slices[index], plane, mask.offset[1:])
-        return [_planar(subject, lesion, region, measure(lesion, lengths_of(subject.report)), evaluate(lesion))]
+        return [_planar(subject, lesion, region, measure(lesion, lengths), evaluate(lesion))]
     if not isinstance(subject.findings, FilmFindings):
         msg = "a lesion on radiographs without its radiographs cannot be written"
         raise TypeError(msg)
@@ -240,8 +240,8 @@ def _outlined(
     for place, shadow in zip(lesion.location.films, measured.shadows, strict=True):
         film = subject.findings.films[shadow.film]
         region = _region(subject, film.reference, shadow.mineral.pixels, shadow.mineral.offset)
-        told = measure_on_film(lesion, place, shadow, film.scale, lengths_of(subject.report))
-        groups.append(_planar(subject, lesion, region, told, [] if groups else evaluate(lesion)))
+        numbers = measure_on_film(lesion, place, shadow, film.scale, lengths)
+        groups.append(_planar(subject, lesion, region, numbers, [] if groups else evaluate(lesion)))
     return groups
 
 
@@ -269,54 +269,24 @@ def _region(
     if not mask.any():
         raise damaged_shape()
     row, column = offset
+    uid, frames = reference.sop_instance_uid, None if reference.frame is None else [reference.frame]
     return sr.ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=outline(mask) + np.array((column, row), dtype=np.float32),
-        source_image=sr.SourceImageForRegion(
-            subject.source.sop_class_uid(reference.sop_instance_uid),
-            reference.sop_instance_uid,
-            None if reference.frame is None else [reference.frame],
-        ),
+        source_image=sr.SourceImageForRegion(subject.source.sop_class_uid(uid), uid, frames),
     )
 
 
 def _planar(
     subject: Subject, lesion: Lesion, region: sr.ImageRegion, measurements: Sequence[Any], evaluations: Sequence[Any]
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-
-    study = subject.report.study.study_instance_uid
+    """Group of calcification, or of a mass where a reader's contour holds none that was found."""
+    uid = tracking_uid(lesion, subject.report.study.study_instance_uid)
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=lesion.id),
         referenced_region=region,
-        finding_type=_finding(lesion),
-        algorithm_id=algorithm(subject.report, lesion),
-        finding_sites=sites(lesion),
+        finding_type=codes.CALCIFICATION if has_mineral(lesion) else codes.MASS,
         measurements=measurements,
         qualitative_evaluations=evaluations,
-    )
-
-
-def _finding(lesion: Lesion) -> Code:
-    """Calcification, or a mass where a reader's contour holds none that was found."""
-    return codes.CALCIFICATION if has_mineral(lesion) else codes.MASS
-
-
-def _volumetric(
-    subject: Subject, lesion: Lesion, segment: Segment[VoxelMask], stored: Dataset, number: int
-) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-
-    is_lesion = segment.tracking_id == lesion.id
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
-        referenced_segment=sr.ReferencedSegment(
-            sop_class_uid=stored.SOPClassUID,
-            sop_instance_uid=stored.SOPInstanceUID,
-            segment_number=number,
-            source_series=sr.SourceSeriesForSegmentation(lesion.series_instance_uid),
-        ),
-        finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
-        algorithm_id=algorithm(subject.report, lesion),
-        finding_sites=sites(lesion),
-        measurements=(measure if is_lesion else measure_mass)(lesion, lengths_of(subject.report)),
-        qualitative_evaluations=evaluate(lesion) if is_lesion else [],
+        **_in_common(subject, lesion),
     )

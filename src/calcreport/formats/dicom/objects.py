@@ -19,20 +19,20 @@ from calcreport.formats.dicom.structured_report import write_structured_report, 
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
 
-_TITLE: Final = "Soft-tissue calcification: draft report, not verified"
-_CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")
+_TITLE: Final = "Soft-tissue calcification: draft report, not verified"  # of the document
+_CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")  # what the document is
 
 
 def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
     """Wrap the PDF report into an Encapsulated PDF object, marked as unverified; its source are the images reported.
 
-    Raises `ValueError` when `pdf` is no PDF, `NotDicomError` ``file.damaged`` when the header of an image cannot be
-    read again.
+    Raises `ValueError` when `pdf` is no PDF.
     """
     if not pdf.startswith(b"%PDF-"):
         msg = "not a PDF document"
         raise ValueError(msg)
-    made = Dataset()
+    made, concept = Dataset(), Dataset()
+    concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning, _ = _CONCEPT
     with untroubled():
         made.SOPClassUID = EncapsulatedPDFStorage
         made.Modality = "DOC"
@@ -41,7 +41,7 @@ def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
         made.BurnedInAnnotation = "YES"
         made.DocumentTitle = _TITLE
         made.VerificationFlag = "UNVERIFIED"
-        made.ConceptNameCodeSequence = [_item(_CONCEPT)]
+        made.ConceptNameCodeSequence = [concept]
         made.SourceInstanceSequence = _sources(subject)
         made.MIMETypeOfEncapsulatedDocument = "application/pdf"
         made.EncapsulatedDocumentLength = len(pdf)
@@ -64,12 +64,6 @@ def _sources(subject: Subject) -> list[Dataset]:
     return [refer_to(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
 
 
-def _item(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item
-
-
 def load() -> None:
     """Load what writing needs, for a thread of its own: half a second, most of it tables that are read when used."""
     image = sr.SourceImageForRegion(CTImageStorage, "2.25.1")
@@ -89,7 +83,7 @@ def write_objects(
     if "sr" in formats:
         files["sr.dcm"] = write_structured_report(subject)
     if not {"seg", "sr-volumetric"}.isdisjoint(formats):
-        files |= _write_segmentations(subject, is_told="sr-volumetric" in formats)
+        files |= _write_segmentations(subject, with_report="sr-volumetric" in formats)
     if "sc" in formats:
         files |= write_captures(subject, pictures)
     if pdf is not None:
@@ -97,16 +91,13 @@ def write_objects(
     return files
 
 
-def _write_segmentations(subject: Subject, *, is_told: bool) -> dict[str, bytes]:
-    """Write masks; with `is_told` also the structured report about them, which is nothing without them."""
+def _write_segmentations(subject: Subject, *, with_report: bool) -> dict[str, bytes]:
+    """Write masks; with `with_report` also the structured report about them, which is nothing without them."""
     if subject.volume is None:
         return write_film_segmentations(subject)
-    segmentations: list[bytes] = []
+    written: list[bytes] = []
     for index in range(len(subject.volumes)):
-        written = write_segmentation(subject, series_index=index, number=len(segmentations) + 1)
-        segmentations += [] if written is None else [written]
-    if not segmentations:
-        return {}
-    files = {f"seg_{n}.dcm" if n > 1 else "seg.dcm": content for n, content in enumerate(segmentations, start=1)}
-    told = {"sr_seg.dcm": write_volumetric_report(subject, *segmentations)} if is_told else {}
-    return files | told
+        segmentation = write_segmentation(subject, series_index=index, number=len(written) + 1)
+        written += [] if segmentation is None else [segmentation]
+    files = {f"seg_{n}.dcm" if n > 1 else "seg.dcm": content for n, content in enumerate(written, start=1)}
+    return files | ({"sr_seg.dcm": write_volumetric_report(subject, *written)} if with_report and written else {})

@@ -44,19 +44,16 @@ def _trace(padded: NDArray[np.bool_]) -> list[Loop]:
     leaving = _edges(padded)
     loops = []
     for start in sorted(leaving):
-        if start not in leaving:
-            continue
-        place, direction = start, leaving[start][0]
-        loop: Loop = []
-        while True:
-            turn = _take(leaving, place, direction)
-            if turn is None:
-                break
+        place, direction, loop = start, next(iter(leaving[start]), 0), Loop()
+        while ways := leaving[place]:
+            left = (direction - 1) % 4
+            # where two parts touch at a corner, turn left, so that they become one line
+            turn = left if left in ways else ways[0]
+            ways.remove(turn)
             if turn != direction or not loop:
                 loop.append((place[1], place[0]))
-            direction = turn
-            place = (place[0] + _STEPS[direction][1], place[1] + _STEPS[direction][0])
-        loops.append(loop)
+            direction, place = turn, (place[0] + _STEPS[turn][1], place[1] + _STEPS[turn][0])
+        loops += [loop] if loop else []
     return sorted(loops, key=lambda loop: (-len(loop), loop[0]))
 
 
@@ -76,32 +73,22 @@ def _edges(padded: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
     return leaving
 
 
-def _take(leaving: dict[tuple[int, int], list[int]], place: tuple[int, int], direction: int) -> int | None:
-    """Take the edge by which to leave a corner; where two parts touch, turn left, so that they become one line."""
-    ways = leaving.get(place)
-    if not ways:
-        return None
-    left = (direction - 1) % 4
-    turn = left if left in ways else ways[0]
-    ways.remove(turn)
-    if not ways:
-        del leaving[place]
-    return turn
-
-
 def _join(loops: list[Loop]) -> Loop:
     """Join lines into one by the shortest ways between corners that suffice: the minimum spanning tree."""
     if len(loops) == 1:
         return loops[0]
     corners = np.array([corner for loop in loops for corner in loop], dtype=np.int64)
     owner = np.repeat(np.arange(len(loops)), [len(loop) for loop in loops])
-    group = list(range(len(loops)))  # which of `joined` each line is part of
+    part_of = list(range(len(loops)))  # which of `joined` each line is part of
     joined = dict(enumerate(loops))
     for i, j in _near_pairs(corners, owner):
-        one, other = _root(group, int(owner[i])), _root(group, int(owner[j]))
+        one, other = part_of[owner[i]], part_of[owner[j]]
         if one != other:
-            joined[one] = _splice(joined[one], corners[i].tolist(), joined.pop(other), corners[j].tolist())
-            group[other] = one
+            into, loop = joined[one], joined.pop(other)
+            here, there = into.index(tuple(corners[i].tolist())), loop.index(tuple(corners[j].tolist()))
+            # along a line to a corner, from there around the other line, and back
+            joined[one] = [*into[: here + 1], *loop[there:], *loop[: there + 1], *into[here:]]
+            part_of = [one if part == other else part for part in part_of]
     (whole,) = joined.values()
     return whole
 
@@ -111,22 +98,7 @@ def _near_pairs(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> list[tup
     from scipy.spatial import Delaunay  # noqa: PLC0415 - 0.2 s, and needed for foci apart alone
 
     triangles = Delaunay(corners).simplices
-    pairs = np.unique(
-        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])), axis=0
-    )
+    pairs = np.unique(np.sort(np.concatenate([triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (0, 2))])), axis=0)
     pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
     squared = ((corners[pairs[:, 0]] - corners[pairs[:, 1]]) ** 2).sum(axis=1)
     return [(i, j) for i, j in pairs[np.argsort(squared, kind="stable")].tolist()]
-
-
-def _root(group: list[int], line: int) -> int:
-    while group[line] != line:
-        group[line] = group[group[line]]
-        line = group[line]
-    return line
-
-
-def _splice(into: Loop, here: list[int], loop: Loop, there: list[int]) -> Loop:
-    """Go along a line to a corner, from there around another line, and back."""
-    i, j = into.index((here[0], here[1])), loop.index((there[0], there[1]))
-    return [*into[: i + 1], *loop[j:], *loop[: j + 1], *into[i:]]

@@ -24,16 +24,9 @@ from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
+from calcreport.formats.dicom import instance
 from calcreport.formats.dicom.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
-from calcreport.formats.dicom.instance import (
-    LONGEST,
-    SERIAL_NUMBER,
-    arguments_of,
-    finish,
-    refer_to,
-    stand_in,
-    untroubled,
-)
+from calcreport.formats.dicom.instance import finish, refer_to, stand_in, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
 from calcreport.model.image import CtVolume
@@ -42,36 +35,38 @@ from calcreport.model.report import Lesion, YesNo
 from calcreport.model.uids import derive_uid
 from calcreport.text.narrative import find_limits
 
-MaskT = TypeVar("MaskT", VoxelMask, PixelMask)
+MaskT = TypeVar("MaskT", VoxelMask, PixelMask)  # of the measured series, or of a film
 
-_FAMILY: Final = Code("123101", "DCM", "Neighborhood Analysis")
+_FAMILY: Final = Code("123101", "DCM", "Neighborhood Analysis")  # of the algorithm
+_LABEL: Final = "CALCIFICATION"  # of the object
+_DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"  # of the object
+_FULL: Final = 255
+"""A pixel that is all mask, where a pixel has a byte; none is in part."""
+
+# Colours in CIELab: the first hue is cyan, that of the outlines on the key images, each other as far as can be from all
+# before it; a mass has the hue of its lesion, darker.
 _FIRST_HUE_DEG: Final = 220.0
-"""Cyan: the colour of the outlines on the key images."""
 _GOLDEN_DEG: Final = 137.508
-"""Each hue as far as can be from all before it."""
 _CHROMA: Final = 45.0
 _LIGHT: Final = 72.0
 _DARK: Final = 50.0
-"""A mass has the hue of its lesion, darker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segment(Generic[MaskT]):
     """One segment."""
 
-    lesion_id: str
-    """Name of the lesion it belongs to."""
+    lesion: Lesion
+    hue: int
+    """Place of the lesion in the report: its segments share a hue."""
     tracking_id: str
     tracking_uid: str
     """As in the structured report."""
     label: str
     """Name in a viewer's list; ASCII."""
     mask: MaskT
-    """Voxels of the measured series, or pixels of a film."""
-    is_mass: bool
+    is_mass: bool = False
     """A reader's contour of a whole lesion rather than mineral that was found."""
-    hue: int
-    """Segments of one lesion share a hue."""
 
 
 def tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
@@ -96,37 +91,30 @@ def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[Voxel
         if not isinstance(measured, MeasuredLesion) or measured.series_index != series_index:
             continue
         if measured.mineral is not None:
-            minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
+            minerals.append(_mineral_segment(lesion, measured.mineral, hue, study))
         if measured.contour is not None and lesion.mass.present is not YesNo.NO:
-            whole = mineral_segment(lesion, measured.contour, hue, study)
-            uid = whole.tracking_uid if measured.mineral is None else mass_tracking_uid(lesion, study)
-            name = lesion.id if measured.mineral is None else f"{lesion.id} mass"
+            whole = _mineral_segment(lesion, measured.contour, hue, study)
             label = _label(f"{lesion.id} mass (reader contour)")
-            masses.append(replace(whole, tracking_id=name, tracking_uid=uid, label=label, is_mass=True))
-    return [segment for segment in minerals + masses if _any(segment.mask)]
+            whole = replace(whole, label=label, is_mass=True)
+            if measured.mineral is not None:
+                uid = mass_tracking_uid(lesion, study)
+                whole = replace(whole, tracking_id=f"{lesion.id} mass", tracking_uid=uid)
+            masses.append(whole)
+    return [segment for segment in minerals + masses if segment.mask.voxels.any()]
 
 
-def mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: str) -> Segment[MaskT]:
-    """Segment of the mineral of a lesion."""
-    return Segment(
-        lesion_id=lesion.id,
-        tracking_id=lesion.id,
-        tracking_uid=tracking_uid(lesion, study_instance_uid),
-        label=_label(f"{lesion.id} calcification"),
-        mask=mask,
-        is_mass=False,
-        hue=hue,
-    )
+def _mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: str) -> Segment[MaskT]:
+    uid, label = tracking_uid(lesion, study_instance_uid), _label(f"{lesion.id} calcification")
+    return Segment(lesion=lesion, hue=hue, tracking_id=lesion.id, tracking_uid=uid, label=label, mask=mask)
 
 
-def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> list[SegmentDescription]:
-    """Segment descriptions, numbered from 1."""
+def _describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> list[SegmentDescription]:
+    """Segment descriptions, numbered from 1; all segments of an object lie on one series, with the same limits."""
+    limits, parameters = find_limits(subject.report, segments[0].lesion), {"method": "local contrast"}
+    if limits:
+        parameters = {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
     algorithm = AlgorithmIdentificationSequence(
-        name=MAKER,
-        family=_FAMILY,
-        version=subject.report.software.version,
-        source=MAKER,
-        parameters=_parameters(subject, segments),
+        name=MAKER, family=_FAMILY, version=subject.report.software.version, source=MAKER, parameters=parameters
     )
     return [
         SegmentDescription(
@@ -138,53 +126,33 @@ def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> lis
             algorithm_identification=None if segment.is_mass else algorithm,
             tracking_id=segment.tracking_id,
             tracking_uid=segment.tracking_uid,
-            display_color=CIELabColor(*colour_of(segment)),
+            display_color=CIELabColor(
+                _DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle)
+            ),
         )
         for number, segment in enumerate(segments, start=1)
+        for angle in (math.radians(_FIRST_HUE_DEG + segment.hue * _GOLDEN_DEG),)
     ]
 
 
-def colour_of(segment: Segment[Any]) -> tuple[float, float, float]:
-    """Colour in CIELab: L 0 to 100, a and b -128 to 127."""
-    angle = math.radians(_FIRST_HUE_DEG + segment.hue * _GOLDEN_DEG)
-    return (_DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle))
-
-
-def _parameters(subject: Subject, segments: Sequence[Segment[Any]]) -> dict[str, str]:
-    """Limits of the search; all segments of an object lie on one series."""
-    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
-    limits = find_limits(subject.report, lesions.get(segments[0].lesion_id))
-    if limits is None:
-        return {"method": "local contrast"}
-    return {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
-
-
 def _label(text: str) -> str:
-    return to_ascii(text).replace("\\", "/")[:LONGEST]
-
-
-def _any(mask: VoxelMask | PixelMask) -> bool:
-    return bool((mask.voxels if isinstance(mask, VoxelMask) else mask.pixels).any())
-
-
-_FULL: Final = 255
-"""A pixel that is all mask, where a pixel has a byte; none is in part."""
-_LABEL: Final = "CALCIFICATION"
-_DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"
+    return to_ascii(text).replace("\\", "/")[: instance.LONGEST]
 
 
 def write_segmentation(subject: Subject, *, series_index: int = 0, number: int = 1) -> bytes | None:
     """Write the segmentation of one measured series of a CT study: a segmentation lies in one frame of reference.
 
     `number` is its Instance Number, from 1 among the segmentations of the study. ``None`` for radiographs and when no
-    lesion of the series is left. Raises `NotDicomError` ``file.damaged`` when the header of an image cannot be read
-    again.
+    lesion of the series is left.
     """
     segments = list_segments(subject, series_index)
     if not segments or not subject.volumes:
         return None
     volume = subject.volumes[series_index]
-    slices = [set(_slices_of(segment.mask)) for segment in segments]
+    slices = [
+        {segment.mask.offset[0] + index for index in np.flatnonzero(segment.mask.voxels.any(axis=(1, 2))).tolist()}
+        for segment in segments
+    ]
     used = sorted(set().union(*slices))
     presence = np.array([[index in held for held in slices] for index in used])
     with untroubled():
@@ -201,8 +169,7 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
     """Write ``seg.dcm`` of the first radiograph that shows a lesion, ``seg_2.dcm`` of the next; nothing for CT.
 
     Radiographs have no patient coordinates, and so has their segmentation: its pixels are those of the film that it
-    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2). Raises `NotDicomError`
-    ``file.damaged`` when the header of an image cannot be read again.
+    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2).
     """
     findings = subject.findings
     if not isinstance(findings, FilmFindings):
@@ -231,16 +198,12 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
 def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:
     study = subject.report.study.study_instance_uid
     return [
-        mineral_segment(lesion, shadow.mineral, hue, study)
+        _mineral_segment(lesion, shadow.mineral, hue, study)
         for hue, (lesion, measured) in enumerate(subject.lesions)
         if isinstance(measured, ProjectedLesion)
         for shadow in measured.shadows
         if shadow.film == film and shadow.mineral.pixels.any()
     ]
-
-
-def _slices_of(mask: VoxelMask) -> list[int]:
-    return [mask.offset[0] + int(index) for index in np.flatnonzero(mask.voxels.any(axis=(1, 2)))]
 
 
 def _frames(made: Dataset) -> list[tuple[int, str]]:
@@ -257,7 +220,7 @@ def _frames(made: Dataset) -> list[tuple[int, str]]:
 def _fill(made: Dataset, planes: Iterable[NDArray[np.bool_]]) -> None:
     """Put the pixels in: a bit each, or where the object has bytes `_FULL` where the mask is."""
     if made.BitsAllocated == 1:
-        made.PixelData = pack_frames(planes)
+        made.PixelData = _pack_frames(planes)
         return
     content = b"".join((plane * np.uint8(_FULL)).tobytes() for plane in planes)
     made.add_new("PixelData", "OB", content + b"\0" * (len(content) % 2))
@@ -283,16 +246,16 @@ def _segmentation(
         segmentation_type="FRACTIONAL" if shape[1] % 8 else "BINARY",
         fractional_type="OCCUPANCY",
         max_fractional_value=_FULL,
-        segment_descriptions=describe_segments(segments, subject),
-        **arguments_of(subject, "seg"),
+        segment_descriptions=_describe_segments(segments, subject),
+        **instance.arguments_of(subject, "seg"),
         manufacturer_model_name=MAKER,
         software_versions=subject.report.software.version[:64],
-        device_serial_number=SERIAL_NUMBER,
+        device_serial_number=instance.SERIAL_NUMBER,
         content_label=_LABEL,
         content_description=_DESCRIPTION,
     )
     made.Rows, made.Columns = shape
-    made.SegmentsOverlap = "YES" if overlap([segment.mask for segment in segments]) else "NO"
+    made.SegmentsOverlap = "YES" if _overlap([segment.mask for segment in segments]) else "NO"
     _settle(made, subject)
     return made
 
@@ -364,9 +327,8 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
 
     `stored` are header and frame of each source, in the order in which the sources were given.
     """
-    of_stand_in = dict(
-        zip((str(item.ReferencedSOPInstanceUID) for item in made.SourceImageSequence), stored, strict=True)
-    )
+    uids = (str(item.ReferencedSOPInstanceUID) for item in made.SourceImageSequence)
+    of_stand_in = dict(zip(uids, stored, strict=True))
     for group in made.PerFrameFunctionalGroupsSequence:
         for derivation in group.get("DerivationImageSequence") or ():
             for item in derivation.SourceImageSequence:
@@ -376,24 +338,21 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
                     if source[1] is not None:
                         item.ReferencedFrameNumber = source[1]
     items = [refer_to(header) for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values()]
-    made.SourceImageSequence = items
-    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
+    made.SourceImageSequence = made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
 
 
-def pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
+def _pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
     """Pack frames of one shape ``(rows, columns)``, one bit a pixel, without a gap, to even length (PS3.5 8.1.1).
 
     They are taken eight at a time, for eight frames end with a whole byte whatever their size.
     """
-    packed = []
-    rest = iter(planes)
+    content, rest = b"", iter(planes)
     while batch := list(islice(rest, 8)):
-        packed.append(np.packbits(np.stack(batch), bitorder="little").tobytes())
-    content = b"".join(packed)
+        content += np.packbits(np.stack(batch), bitorder="little").tobytes()
     return content + b"\0" * (len(content) % 2)
 
 
-def overlap(masks: Sequence[VoxelMask | PixelMask]) -> bool:
+def _overlap(masks: Sequence[VoxelMask | PixelMask]) -> bool:
     """Whether any two masks share a cell."""
     return any(_share(one, other) for one, other in combinations(masks, 2))
 
@@ -402,10 +361,10 @@ def _share(one: VoxelMask | PixelMask, other: VoxelMask | PixelMask) -> bool:
     common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one.box, other.box, strict=True)]
     if any(part.start >= part.stop for part in common):
         return False
-    cut = [
+    first, second = (
         (mask.voxels if isinstance(mask, VoxelMask) else mask.pixels)[
             tuple(slice(part.start - o, part.stop - o) for part, o in zip(common, mask.offset, strict=True))
         ]
         for mask in (one, other)
-    ]
-    return bool((cut[0] & cut[1]).any())
+    )
+    return bool((first & second).any())

@@ -9,7 +9,7 @@ because viewers exist that fail on a document that holds one.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pydicom
@@ -32,17 +32,15 @@ from calcreport.text.impression import is_assessed
 from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.statements import Statements
 
-_LINE_BREAK: Final = "\r\n"
-"""As PS3.5 6.1.3 wants it in text of several lines."""
-_NOTHING: Final = "Nothing was measured."
-_STATUS: Final = "Draft for review and signature, not verified"
+_LINE_BREAK: Final = "\r\n"  # as PS3.5 6.1.3 wants it in text of several lines
+_NOTHING: Final = "Nothing was measured."  # where there is neither a group nor an impression
+_STATUS: Final = "Draft for review and signature, not verified"  # of the document
 
 
 def write_structured_report(subject: Subject) -> bytes:
     """Write the report of a study with the outline of each lesion; without a lesion it holds no measurement group.
 
-    Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel, `NotDicomError` ``file.damaged``
-    when the header of an image cannot be read again.
+    Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
     """
     with untroubled():
         made = _document(subject, planar_groups(subject), _evidence(subject), name="")
@@ -52,8 +50,7 @@ def write_structured_report(subject: Subject) -> bytes:
 def write_volumetric_report(subject: Subject, *segmentations: bytes) -> bytes:
     """Write the report of a CT study a second time, each lesion tied to its segment (TID 1411) of `segmentations`.
 
-    Raises `ValueError` when a segmentation is not one of this report, `NotDicomError` ``file.damaged`` when the header
-    of an image cannot be read again.
+    Raises `ValueError` when a segmentation is not one of this report.
     """
     with untroubled():
         stored = [pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True) for content in segmentations]
@@ -64,7 +61,7 @@ def write_volumetric_report(subject: Subject, *segmentations: bytes) -> bytes:
 
 def _evidence(subject: Subject) -> list[Dataset]:
     """Name every image that was measured, whether or not it shows a lesion."""
-    findings = subject.findings
+    findings, source = subject.findings, subject.source
     if isinstance(findings, FilmFindings):
         references = [film.reference for film in findings.films]
     else:
@@ -72,17 +69,13 @@ def _evidence(subject: Subject) -> list[Dataset]:
     first = stand_in(study_header(subject))
     uids = dict.fromkeys(reference.sop_instance_uid for reference in references)
     uids.pop(str(first.SOPInstanceUID), None)
-    images = [first]
-    for uid in uids:
-        series = subject.source.series_uid(uid)
-        images.append(Reference(first.StudyInstanceUID, series, subject.source.sop_class_uid(uid), uid).as_dataset())
-    return images
+    others = (Reference(first.StudyInstanceUID, source.series_uid(uid), source.sop_class_uid(uid), uid) for uid in uids)
+    return [first, *(other.as_dataset() for other in others)]
 
 
 def _document(
     subject: Subject, groups: Sequence[sr.ContentSequence], evidence: Sequence[Dataset], *, name: str
 ) -> Dataset:
-
     made: Dataset = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(subject, groups),
@@ -116,58 +109,58 @@ def _content(subject: Subject, groups: Sequence[sr.ContentSequence]) -> Dataset:
             model_name=f"{software.name} {software.version}",
         ),
     )
-    root = sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = sr.ContentSequence()
-    root.ContentSequence.extend(
-        sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (United States)"))
-    )
-    root.ContentSequence.extend(sr.ObservationContext(observer_device_context=observer))
     procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
-    root.ContentSequence.append(sr.CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
-    root.ContentSequence.append(_measurements(subject, groups))
-    root.ContentSequence.append(_study_level(subject))
-    return root
-
-
-def _measurements(subject: Subject, groups: Sequence[sr.ContentSequence]) -> sr.ContainerContentItem:
-    """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
-    container = sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
-    container.ContentSequence = sr.ContentSequence()
-    for group in groups:
-        container.ContentSequence.extend(group)
-    if not groups:
+    measurements = [item for group in groups for item in group]
+    if not groups:  # readers fail on an empty container: it says why
         why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
-        container.ContentSequence.append(sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
+        measurements = [sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS")]
+    container = sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
+    return _filled(
+        sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500"),
+        [
+            *sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (United States)")),
+            *sr.ObservationContext(observer_device_context=observer),
+            sr.CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"),
+            _filled(container, measurements),
+            _study_level(subject),
+        ],
+    )
+
+
+def _filled(container: sr.ContainerContentItem, items: Iterable[sr.ContentItem]) -> sr.ContainerContentItem:
+    container.ContentSequence = sr.ContentSequence()
+    container.ContentSequence.extend(items)
     return container
 
 
 def _study_level(subject: Subject) -> sr.ContainerContentItem:
     """What holds for the study as a whole, and the sections of text."""
-    container = sr.ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
-    container.ContentSequence = sr.ContentSequence()
-    report = subject.report
-    if is_assessed(report):
-        container.ContentSequence.append(sr.CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
-        for name, concept in codes.FLAGS.items():
-            if name in report.flags_summary:
-                state = codes.FLAG_STATES[report.flags_summary[name]]
-                container.ContentSequence.append(sr.CodeContentItem(concept, state, "CONTAINS"))
-    for section, text in sections(report, subject.statements, subject.section):
-        container.ContentSequence.append(sr.TextContentItem(section, text, "CONTAINS"))
-    return container
+    report, summary = subject.report, subject.report.flags_summary
+    coded = [(codes.CONCERN, codes.CONCERNS[report.concern])] if is_assessed(report) else []
+    coded += [(name, codes.FLAG_STATES[summary[flag]]) for flag, name in codes.FLAGS.items() if flag in summary]
+    texts = sections(report, subject.statements, subject.section)
+    return _filled(
+        sr.ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS"),
+        [
+            *(sr.CodeContentItem(name, value, "CONTAINS") for name, value in coded),
+            *(sr.TextContentItem(name, text, "CONTAINS") for name, text in texts),
+        ],
+    )
 
 
 def sections(report: Report, statements: Statements, section: str) -> Iterator[tuple[Code, str]]:
     """Name and text of every section; 7-bit ASCII, an empty one is left out, `section` is the report section."""
     words = narrate(report, statements)
-    told = (
+    # of each lesion that a reader decided on: who, when, what, before and after
+    decided = [f"{lesion.id}: {lesion.review}" for lesion in words.lesions if lesion.review]
+    named = (
         (codes.FINDINGS, [*_lesions(words), *words.other]),
         (codes.IMPRESSIONS, _number(words.impression)),
         (codes.RECOMMENDATIONS, [*_number(words.recommendations), words.communication]),
         (codes.LIMITATIONS, [*words.limitations, words.draft]),
-        (codes.REVIEW_AUDIT, _audit(words)),
+        (codes.REVIEW_AUDIT, [*decided, *(entry.sentence for entry in words.rejected)]),
     )
-    for name, lines in told:
+    for name, lines in named:
         text = _LINE_BREAK.join(to_ascii(line) for line in lines if line)
         if text:
             yield name, text
@@ -178,12 +171,6 @@ def _lesions(words: Narrative) -> Iterator[str]:
     for lesion in words.lesions:
         yield f"{lesion.title}: {lesion.place}"
         yield lesion.in_full
-
-
-def _audit(words: Narrative) -> list[str]:
-    """Say what a reader decided of each lesion: who, when, what, before and after."""
-    decided = [f"{lesion.id}: {lesion.review}" for lesion in words.lesions if lesion.review]
-    return [*decided, *(entry.sentence for entry in words.rejected)]
 
 
 def _number(sentences: Sequence[str]) -> list[str]:

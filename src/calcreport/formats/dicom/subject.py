@@ -29,11 +29,10 @@ from calcreport.model.report import Lesion, Report
 from calcreport.model.shape import PackedMask, unpack_mask
 from calcreport.model.uids import derive_uid
 from calcreport.text.statements import Statements
+from calcreport.text.wording import Presenter, present
 
-_NOT_CONTENT: Final = frozenset(("created",))
-"""Fields of a report that are not what it says: its time."""
 REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-
+"""What names an object."""
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 """Less strict than the standard: scanners write components that begin with a zero."""
 
@@ -59,7 +58,6 @@ class Revision:
     """One draft of a report."""
 
     study_instance_uid: str
-    """Of the study, as received."""
     digest: str
     """Of all that the report says, in fields, masks and text."""
     created: datetime
@@ -92,7 +90,9 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     is superseded.
     """
     study = report.study.study_instance_uid
-    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_time_told(report.created))
+    # the wall clock: DICOM times carry no zone here, and those of the study stand beside them
+    drafted = datetime.fromisoformat(report.created or "1970-01-01").replace(tzinfo=None, microsecond=0)
+    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=drafted)
     last = _header(previous)
     if last is None or str(last.StudyInstanceUID) != study:
         return first
@@ -102,30 +102,20 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     return replace(first, superseded=(Reference(*(str(last[name].value) for name in REFERENCE)),))
 
 
-def _time_told(created: str | None) -> datetime:
-    """Wall clock of the draft: DICOM times carry no zone here, and those of the study stand beside them."""
-    if created is None:
-        return datetime(1970, 1, 1)  # noqa: DTZ001 - untold
-    return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
-
-
 def digest_of(report: Report, text: Iterable[str] = ()) -> str:
-    """SHA-256 of what a report says, and of the text written about it, in hexadecimal."""
+    """SHA-256 of what a report says but for its time, and of the text written about it, in hexadecimal."""
 
     def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         if isinstance(value, dict):
             if value.keys() == PackedMask.model_fields.keys():
-                return value | {"bits": _digest_of_cells(value)}
-            return {name: content(part) for name, part in value.items() if name not in _NOT_CONTENT}
+                # the cells of a mask compress to other bits with another version of the compressor
+                cells = np.packbits(unpack_mask(PackedMask.model_validate(value)))
+                return value | {"bits": hashlib.sha256(cells.tobytes()).hexdigest()}
+            return {name: content(part) for name, part in value.items() if name != "created"}
         return [content(part) for part in value] if isinstance(value, list) else value
 
-    told = [content(report.model_dump(mode="json", by_alias=True)), *text]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
-
-
-def _digest_of_cells(packed: dict[str, Any]) -> str:
-    """SHA-256 of the cells of a mask: they compress to other bits with another version of the compressor."""
-    return hashlib.sha256(np.packbits(unpack_mask(PackedMask.model_validate(packed))).tobytes()).hexdigest()
+    said = [content(report.model_dump(mode="json", by_alias=True)), *text]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def _header(content: bytes | None) -> Dataset | None:
@@ -146,17 +136,18 @@ def _header(content: bytes | None) -> Dataset | None:
 def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
     """Documents that a document replaces; none when its list of them is damaged."""
     try:
-        return tuple(
-            Reference(
-                str(study.StudyInstanceUID),
-                str(series.SeriesInstanceUID),
-                str(item.ReferencedSOPClassUID),
-                str(item.ReferencedSOPInstanceUID),
+        uids = [
+            (
+                study.StudyInstanceUID,
+                series.SeriesInstanceUID,
+                item.ReferencedSOPClassUID,
+                item.ReferencedSOPInstanceUID,
             )
             for study in header.get("PredecessorDocumentsSequence") or ()
             for series in study.ReferencedSeriesSequence
             for item in series.ReferencedSOPSequence
-        )
+        ]
+        return tuple(Reference(*map(str, each)) for each in uids)
     except (AttributeError, TypeError):
         return ()
 
@@ -173,9 +164,7 @@ class Subject:
     """One reported study."""
 
     report: Report = field(repr=False)
-    """Content of the objects."""
     findings: CtFindings | FilmFindings
-    """Masks, lines and films behind it."""
     order: tuple[int, ...]
     """For each lesion of the report its index in `findings`."""
     volume: CtVolume | None
@@ -186,9 +175,13 @@ class Subject:
     """The report section as text: ASCII, lines of at most 80 columns."""
     statements: Statements
     revision: Revision
-    """UIDs, time, and what this draft supersedes."""
     further_volumes: tuple[CtVolume, ...] = ()
     """Series measured beside it, each of another part of the body."""
+
+    @property
+    def words(self) -> Presenter:
+        """Wording bound to the report."""
+        return present(self.report, self.statements)
 
     @property
     def volumes(self) -> tuple[CtVolume, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +12,22 @@ from urllib.parse import quote
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name
 from calcreport.formats.characters import make_visible, to_ascii
 from calcreport.formats.ris.sections import cut_sections
-from calcreport.formats.templates import Templates, preformat, render_template, trusted
+from calcreport.formats.templates import Templates, inline_script, preformat, render_template, trusted
 from calcreport.formats.text.as_text import write_section
-from calcreport.model.report import Concern, Excluded, FlagState, Report
+from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
 from calcreport.text.film import name_films, refer
 from calcreport.text.impression import changes_management, list_flags, longest_mm
 from calcreport.text.narrative import Narrative, narrate
-from calcreport.text.section import spell_mineral
-from calcreport.text.statements import Statements
 from calcreport.text.technique import name_reason
-from calcreport.text.wording import capitalise, lengths_of, name_depth, name_place, spell_person
+from calcreport.text.wording import Presenter, capitalise, name_depth, name_place, present, spell_mineral, spell_person
 
-PAGE_TEMPLATE: Final = "report.html.j2"
-_SCRIPT: Final = "page.js"
+PAGE_TEMPLATE: Final = "report.html.j2"  # of one study
+INDEX_TEMPLATE: Final = "index.html.j2"  # of several
+_SCRIPT: Final = "page.js"  # the one script of the page
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
-_OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")
-"""Start of the names of the overviews of all series."""
-_MOST_EXCLUDED: Final = 200
-"""Rows of the excluded list; the JSON report has them all."""
+_OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")  # start of the names of the overviews of all series
+_MOST_EXCLUDED: Final = 200  # rows of the excluded list; the JSON report has them all
 _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
 _LONGEST_ON_SHEET: Final = 64
@@ -42,15 +38,11 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``page.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
-    `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not
-    there is left out. Raises `TemplateError` when a template cannot be rendered.
+    `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; others are left out.
     """
-    statements = templates.statements
-    narrative = narrate(report, statements)
-    identity = _identify(report, statements)
+    words = present(report, templates.statements)
+    narrative, identity = narrate(report, words), _identify(words)
     pictured = sum(bool(lesion.images) for lesion in report.lesions)
-    script = templates.texts.get(_SCRIPT, "").replace("\r\n", "\n").replace("</", "<\\/")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = render_template(
         templates,
         PAGE_TEMPLATE,
@@ -59,33 +51,31 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         say=narrative,
         study_date=show_date(report.study.study_date),
         identity=identity.values(),
-        sheet=_head_of_sheets(report, identity, statements),
-        lesions=_show_lesions(report, narrative, statements, pictures),
-        excluded=[_show_excluded(entry, report, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
-        unpictured=statements.say("page.unpictured", count=pictured, total=len(report.lesions))
+        sheet=_head_of_sheets(identity, words),
+        lesions=_show_lesions(narrative, words, pictures),
+        excluded=[_show_excluded(entry, words) for entry in report.excluded[:_MOST_EXCLUDED]],
+        unpictured=words.say("page.unpictured", count=pictured, total=len(report.lesions))
         if report.images and pictured < len(report.lesions)
         else "",
-        centre="centre_film" if _film_names(report, statements) else "centre",
-        wholes=_show_wholes(report, statements, pictures),
-        skeleton=_review_file(report, narrative, statements),
-        script=trusted(script),
+        centre="centre_film" if words.films else "centre",
+        wholes=_show_wholes(words, pictures),
+        skeleton=_review_file(narrative, words),
         ranks={concern.value: rank for rank, concern in enumerate(Concern)},
-        script_hash=f"sha256-{digest}",
         copy_text=preformat(write_section(report, templates, narrative)),
         parts=[
             (part.name, preformat(part.text))
             for part in cut_sections(report, templates)
             if part.name in {"findings", "impression"}
         ],
+        **inline_script(templates.texts.get(_SCRIPT, "").replace("\r\n", "\n").replace("</", "<\\/")),
     )
     return page.encode()
 
 
 def show_date(date: str | None) -> str:
     """Write a DICOM date with hyphens; anything else as it is."""
-    if date is None:
-        return ""
-    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isascii() and date.isdigit() else date
+    is_plain = date is not None and len(date) == 8 and date.isascii() and date.isdigit()
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date and is_plain else date or ""
 
 
 def show_name(name: str | None) -> str:
@@ -94,9 +84,9 @@ def show_name(name: str | None) -> str:
     return next(filter(None, groups), "")
 
 
-def _identify(report: Report, statements: Statements) -> dict[str, tuple[str, str]]:
+def _identify(words: Presenter) -> dict[str, tuple[str, str]]:
     """Name and value of what tells patient and study apart, each by its key."""
-    study, patient = report.study, report.study.patient
+    study, patient = words.report.study, words.report.study.patient
     rows = (
         ("patient", show_name(patient.name)),
         ("patient_id", patient.id),
@@ -106,21 +96,21 @@ def _identify(report: Report, statements: Statements) -> dict[str, tuple[str, st
         ("study", study.description),
         ("accession", study.accession_number),
     )
-    return {name: (statements.say(f"page.{name}"), value) for name, value in rows if value}
+    return {name: (words.say(f"page.{name}"), value) for name, value in rows if value}
 
 
-def _head_of_sheets(report: Report, identity: Mapping[str, tuple[str, str]], statements: Statements) -> dict[str, Any]:
+def _head_of_sheets(identity: Mapping[str, tuple[str, str]], words: Presenter) -> dict[str, Any]:
     """What stands at the edges of every printed sheet, as the inside of CSS strings."""
 
     def join(*names: str) -> str:
-        told = [identity[name] for name in names if name in identity]
-        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in told)
+        named = [identity[name] for name in names if name in identity]
+        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in named)
 
-    software = f"{report.software.name} {report.software.version}"
+    software = f"{words.report.software.name} {words.report.software.version}"
     head = {
         "patient": join("patient", "patient_id", "born"),
-        "draft": statements.say("capture.draft"),
-        "maker": "; ".join(filter(None, (statements.say("page.title"), join("study_date"), software))),
+        "draft": words.say("capture.draft"),
+        "maker": "; ".join(filter(None, (words.say("page.title"), join("study_date"), software))),
     }
     return {name: trusted(_escape_css(text)) for name, text in head.items()}
 
@@ -131,57 +121,47 @@ def _escape_css(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in " .,:-") else f"\\{ord(c):x} " for c in plain)
 
 
-def _show_lesions(
-    report: Report, narrative: Narrative, statements: Statements, pictures: Mapping[str, bytes]
-) -> list[dict[str, Any]]:
-    pressing = [lesion.id for lesion in report.lesions if changes_management(lesion)][:_MOST_OPEN]
-    opened = pressing or [lesion.id for lesion in report.lesions[:1]]
+def _show_lesions(narrative: Narrative, words: Presenter, pictures: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    lesions = words.report.lesions
+    pressing = [lesion.id for lesion in lesions if changes_management(lesion)][:_MOST_OPEN]
+    opened = pressing or [lesion.id for lesion in lesions[:1]]
     # on a radiograph the whole film stands beside the text, and no second picture has room there
-    lead = [lesion.id for lesion in report.lesions if lesion.id in opened and not lesion.location.films][:1]
+    lead = [lesion.id for lesion in lesions if lesion.id in opened and not lesion.location.films][:1]
     return [
-        _show_lesion(report, position, statements, pictures)
-        | {
-            "text": narrative.lesions[position],
-            "is_open": lesion.id in opened,
-            "is_lead": lesion.id in lead and bool(_overviews(pictures)),
-        }
-        for position, lesion in enumerate(report.lesions)
+        _show_lesion(lesion, words, pictures)
+        | {"text": text, "is_open": lesion.id in opened, "is_lead": lesion.id in lead and bool(_overviews(pictures))}
+        for lesion, text in zip(lesions, narrative.lesions, strict=True)
     ]
 
 
-def _show_lesion(
-    report: Report, position: int, statements: Statements, pictures: Mapping[str, bytes]
-) -> dict[str, Any]:
-    lesion = report.lesions[position]
-    mass_mm = lesion.mass.max_diameter_mm
-    reference = refer(report, lesion, statements, whole_extent=False).strip("()")
+def _show_lesion(lesion: Lesion, words: Presenter, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    mass_mm, pattern = lesion.mass.max_diameter_mm, lesion.pattern
+    reference = refer(lesion, words, whole_extent=False).strip("()")
     kind = "film_key" if lesion.location.films else "key"
     shown = [pictures[name] for name in lesion.images or (key_image_name(lesion.id),) if name in pictures]
-    flags = list_flags(report, lesion, statements)
+    flags = list_flags(lesion, words)
     return {
         "lesion": lesion,
-        "where": capitalise(name_place(lesion.location, statements)),
-        "longest": lengths_of(report).spell(mass_mm) if mass_mm else spell_mineral(report, lesion, statements),
-        "depth": capitalise(name_depth(lesion, statements)),
+        "where": capitalise(name_place(lesion.location, words)),
+        "longest": words.lengths.spell(mass_mm) if mass_mm else spell_mineral(lesion, words),
+        "depth": capitalise(name_depth(lesion, words)),
         "told_flags": ", ".join(
-            statements.say(f"page.flag_{state}", flag=name)
+            words.say(f"page.flag_{state}", flag=name)
             for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
             for name, flag in flags
             if flag.state is state
         ),
         "longest_mm": longest_mm(lesion) or lesion.size.max_diameter_px,
         "flags": flags,
-        "scores": [
-            (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
-        ],
-        "features": [(name, _show_feature(value)) for name, value in lesion.pattern.features.items()],
+        "scores": [(name, f"{score:.2f}") for name, score in sorted(pattern.scores.items(), key=lambda s: -s[1])],
+        "features": [(name, _show_feature(value)) for name, value in pattern.features.items()],
         "pictures": [_embed(picture) for picture in shown],
         "thumbnail": _thumbnail(shown[0], is_film=kind == "film_key") if shown else "",
         "reference": reference,
-        "caption": statements.say(
-            f"picture.{kind}_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
+        "caption": words.say(
+            f"picture.{kind}_caption", id=lesion.id, reference=reference or words.say("picture.unnumbered")
         ),
-        "alt": statements.say(f"picture.{kind}_alt", id=lesion.id),
+        "alt": words.say(f"picture.{kind}_alt", id=lesion.id),
     }
 
 
@@ -191,10 +171,10 @@ def _thumbnail(picture: bytes, *, is_film: bool) -> str:
     return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
 
 
-def _review_file(report: Report, narrative: Narrative, statements: Statements) -> str:
+def _review_file(narrative: Narrative, words: Presenter) -> str:
     """``review.yaml`` to fill in, as an address; every decision is a comment: nothing is decided that nobody read."""
-    lines = [*(f"# {statements.say(f'page.review_{line}')}" for line in ("head", "hint")), "# reader: ", "lesions:"]
-    for lesion, told in zip(report.lesions, narrative.lesions, strict=True):
+    lines = [*(f"# {words.say(f'page.review_{line}')}" for line in ("head", "hint")), "# reader: ", "lesions:"]
+    for lesion, text in zip(words.report.lesions, narrative.lesions, strict=True):
         name, size = json.dumps(lesion.id), lesion.size.max_diameter_mm
         corrected = {
             "decision": "correct",
@@ -205,29 +185,23 @@ def _review_file(report: Report, narrative: Narrative, statements: Statements) -
             "mass": {"present": lesion.mass.present},
         }
         decisions = ("accept", {"decision": "reject", "reason": "..."}, corrected)
-        lines += [f"# {told.title}: {told.place}", *(f"#  {name}: {json.dumps(verdict)}" for verdict in decisions)]
+        lines += [f"# {text.title}: {text.place}", *(f"#  {name}: {json.dumps(verdict)}" for verdict in decisions)]
     content = "\n".join(map(to_ascii, lines)) + "\n"
-    return f"data:text/yaml;base64,{base64.b64encode(content.encode()).decode()}" if report.lesions else ""
+    return f"data:text/yaml;base64,{base64.b64encode(content.encode()).decode()}" if words.report.lesions else ""
 
 
-def _film_names(report: Report, statements: Statements) -> dict[str, str]:
-    """Name of each radiograph by its SOP Instance UID; empty for CT."""
-    films = report.technique.films if report.technique else ()
-    uids = [film.sop_instance_uid for film in films]
-    return dict(zip(uids, name_films(films, statements), strict=True)) if films else {}
-
-
-def _show_wholes(report: Report, statements: Statements, pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
+def _show_wholes(words: Presenter, pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
     """Overviews of the series, then radiographs."""
-    alt, caption = (statements.say(f"picture.overview_{what}") for what in ("alt", "caption"))
+    alt, caption = (words.say(f"picture.overview_{what}") for what in ("alt", "caption"))
     shown = [{"src": _embed(picture), "caption": caption, "alt": alt} for picture in _overviews(pictures)]
-    for number, name in enumerate(_film_names(report, statements).values(), start=1):
+    for number, name in enumerate(name_films(words.films, words), start=1):
         file = film_image_name(number)
         picture = pictures.get(f"{PREVIEW}{file}", pictures.get(file))
         if picture is not None:
-            words = {"film": name, "file": file}
-            caption, alt = (statements.say(f"picture.film_{what}", **words) for what in ("caption", "alt"))
-            shown.append({"src": _embed(picture), "caption": capitalise(caption), "alt": capitalise(alt)})
+            caption, alt = (
+                capitalise(words.say(f"picture.film_{x}", film=name, file=file)) for x in ("caption", "alt")
+            )
+            shown.append({"src": _embed(picture), "caption": caption, "alt": alt})
     return shown
 
 
@@ -237,40 +211,30 @@ def _overviews(pictures: Mapping[str, bytes]) -> list[bytes]:
 
 def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
     """Print a value as ``report.json`` has it."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _show_excluded(entry: Excluded, report: Report, statements: Statements) -> tuple[str | int, ...]:
+def _show_excluded(entry: Excluded, words: Presenter) -> tuple[str | int, ...]:
     """Reason, number of parts, longest dimension and centre of what was excluded."""
-    reason = name_reason(entry, statements)
-    longest = ""
+    reason, longest, place = name_reason(entry, words), "", ""
     if entry.max_diameter_mm is not None:
-        longest = lengths_of(report).spell(entry.max_diameter_mm)
+        longest = words.lengths.spell(entry.max_diameter_mm)
     elif entry.max_diameter_px is not None:
-        longest = statements.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
-    told = f"{reason}: {entry.detail}" if entry.detail else reason
-    return told, entry.count, longest, _place_excluded(entry, report, statements)
-
-
-def _place_excluded(entry: Excluded, report: Report, statements: Statements) -> str:
+        longest = words.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
     if entry.centroid_lps_mm is not None:
-        return ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm)
-    if entry.centroid_px is None:
-        return ""
-    film = _film_names(report, statements).get(entry.sop_instance_uid or "", "")
-    row, column = (f"{position:.0f}" for position in entry.centroid_px)
-    return statements.say("film.place", film=film, row=row, column=column)
+        place = ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm)
+    elif entry.centroid_px is not None:
+        uids = [film.sop_instance_uid for film in words.films]
+        named = dict(zip(uids, name_films(words.films, words), strict=True))
+        row, column = (f"{position:.0f}" for position in entry.centroid_px)
+        place = words.say("film.place", film=named.get(entry.sop_instance_uid or "", ""), row=row, column=column)
+    return f"{reason}: {entry.detail}" if entry.detail else reason, entry.count, longest, place
 
 
 def _embed(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-
-
-INDEX_TEMPLATE: Final = "index.html.j2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,15 +244,12 @@ class IndexEntry:
     folder: str
     """Name of its folder beside the index; empty when it has no page."""
     status: Literal["reported", "no_calcification", "refused"]
-    """Outcome of the study."""
     title: str = ""
     patient: str = ""
     date: str = ""
-    """Description, patient and study date as received."""
     lesion_count: int | None = None
-    """Lesions reported; ``None`` when nothing was measured."""
     concern: Concern | None = None
-    """Highest concern; ``None`` when nothing was measured."""
+    """Lesions and highest concern; ``None`` when nothing was measured."""
     message: str = ""
     """Why it was refused, and what to do."""
 
@@ -302,12 +263,11 @@ class IndexEntry:
 def index_entry(report: Report, folder: str) -> IndexEntry:
     """Make the row of a reported study."""
     study = report.study
-    identity = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
     return IndexEntry(
         folder=folder,
         status="reported" if report.lesions or report.rejected else "no_calcification",
         title=study.description or study.body_part or study.modality,
-        patient=identity,
+        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
         date=show_date(study.study_date),
         lesion_count=len(report.lesions),
         concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
@@ -315,18 +275,11 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
 
 
 def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> bytes:
-    """Render the index page, most severe study first, refused ones right behind those of high concern.
-
-    `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
-    """
-    page = render_template(
-        templates, INDEX_TEMPLATE, is_html=True, rows=sorted(entries, key=_urgency), software=software
-    )
-    return page.encode()
+    """Render the index page, most severe study first, refused ones right behind those of high concern."""
+    rows = sorted(entries, key=_urgency)
+    return render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software).encode()
 
 
 def _urgency(entry: IndexEntry) -> tuple[float, str, str]:
-    if entry.status == "refused":
-        return (0.5, entry.date, entry.folder)
     rank = len(Concern) if entry.concern is None else list(Concern).index(entry.concern)
-    return (float(rank), entry.date, entry.folder)
+    return (0.5 if entry.status == "refused" else float(rank), entry.date, entry.folder)

@@ -21,7 +21,7 @@ from calcreport.model.report import Report
 STYLE: Final = "report_pdf.css"
 """Template with the rules for paper that a browser does not know."""
 
-_EPOCH: Final = "SOURCE_DATE_EPOCH"
+_EPOCH: Final = "SOURCE_DATE_EPOCH"  # variable that fontTools reads the time from
 _CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
 """Loggers that quote what they stumble over."""
 
@@ -38,7 +38,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     if style is None:
         msg = f"The template {STYLE} does not exist; restore it in the templates folder."
         raise TemplateError(msg, code="template.missing")
-    with _in_silence(), _dated(report.created):
+    with _undisturbed(report.created):
         fetcher = weasyprint.urls.URLFetcher(allowed_protocols=("data",), allow_redirects=False)
         paper = weasyprint.CSS(string=style, url_fetcher=fetcher)
         document = weasyprint.HTML(string=page, url_fetcher=fetcher).render(stylesheets=[paper])
@@ -68,10 +68,18 @@ def load_weasyprint() -> ModuleType:
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
-    """Keep the loggers quiet that would quote parts of the report."""
+def _undisturbed(created: str | None) -> Iterator[None]:
+    """Keep the loggers quiet that would quote parts of the report, and have embedded fonts carry its time.
+
+    fontTools, which cuts the fonts, would write the present time.
+    """
+    try:
+        moment = datetime.fromisoformat(created or "1980-01-01")
+    except ValueError:
+        moment = datetime(1980, 1, 1, tzinfo=UTC)
     loggers = [logging.getLogger(name) for name in _CHATTY]
-    before = [logger.disabled for logger in loggers]
+    before, epoch = [logger.disabled for logger in loggers], os.environ.get(_EPOCH)
+    os.environ[_EPOCH] = str(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
     for logger in loggers:
         logger.disabled = True
     try:
@@ -79,21 +87,6 @@ def _in_silence() -> Iterator[None]:
     finally:
         for logger, was in zip(loggers, before, strict=True):
             logger.disabled = was
-
-
-@contextmanager
-def _dated(created: str | None) -> Iterator[None]:
-    """Have embedded fonts carry the time of the report: fontTools, which cuts them, would write the present one."""
-    try:
-        moment = datetime.fromisoformat(created or "1980-01-01")
-    except ValueError:
-        moment = datetime(1980, 1, 1, tzinfo=UTC)
-    before = os.environ.get(_EPOCH)
-    os.environ[_EPOCH] = str(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_EPOCH]
-        else:
-            os.environ[_EPOCH] = before
+        del os.environ[_EPOCH]
+        if epoch is not None:
+            os.environ[_EPOCH] = epoch

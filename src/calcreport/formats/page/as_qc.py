@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 from urllib.parse import quote
 
-from calcreport.formats.templates import Templates, render_template, trusted
+from calcreport.formats.templates import Templates, inline_script, render_template
 from calcreport.model.report import Concern
 
-QC_FILE: Final = "qc.html"
-QC_TEMPLATE: Final = "qc.html.j2"
-SCRIPT_FILE: Final = "qc.js"
-"""The one script of the page; it stands among the templates."""
+QC_FILE: Final = "qc.html"  # beside the folders of the studies
+_TEMPLATE: Final = "qc.html.j2"  # of the page
+_SCRIPT: Final = "qc.js"  # the one script of the page
 _MOST_ROWS: Final = 20_000
 """Rows a browser still sorts in a second; those most in need of a look are kept."""
-_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}
+_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}  # by concern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +50,7 @@ class QcRow:
 
 
 def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> bytes:
-    """Render the page; `folder` is that of the results, for the command that opens a review.
-
-    Raises `TemplateError` when the template cannot be rendered.
-    """
+    """Render the page; `folder` is that of the results, for the command that opens a review."""
     total = 0
 
     def counted() -> Iterable[QcRow]:
@@ -66,7 +60,6 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
             yield row
 
     kept = nsmallest(_MOST_ROWS, counted(), key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
-    script = templates.texts[SCRIPT_FILE]
     choices = {
         "status": sorted({row.status for row in kept}),
         "concern": sorted({row.concern for row in kept if row.concern}, key=_RANK.__getitem__),
@@ -75,14 +68,13 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
     }
     page = render_template(
         templates,
-        QC_TEMPLATE,
+        _TEMPLATE,
         is_html=True,
         rows=kept,
         total=total,
         choices=choices,
         software=software,
         folder=folder,
-        script=trusted(script),
-        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        **inline_script(templates.texts[_SCRIPT]),
     )
     return page.encode()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,12 @@ from calcreport.formats.pictures import drawing
 from calcreport.model.film import FilmImage, FilmScale, FilmSegment, FilmView, ScaleKind, Shadow
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Lesion
-from calcreport.text.film import is_known_view, name_view
+from calcreport.text.film import known_view, name_view
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part, spell_distance
 
+# Lengths a bar may have, with a scale and without, and the words that name the plane in which a length holds.
 _BARS_MM: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _BARS_PX: Final = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 _WORDS: Final = {
@@ -29,7 +29,7 @@ _WORDS: Final = {
     ScaleKind.CALIBRATED: "picture.film_calibrated",
     ScaleKind.NONE: "picture.film_pixels",
 }
-_DIRECTIONS: Final = frozenset("LRAPHF")
+_DIRECTIONS: Final = frozenset("LRAPHF")  # letters of Patient Orientation
 
 
 def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -> tuple[float, str]:
@@ -37,30 +37,28 @@ def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -
 
     Without a scale the bar is a number of pixels; the label names the plane in which a length holds.
     """
-    px_per_unit = 1.0 if scale.spacing_mm is None else 1.0 / scale.spacing_mm[1]
-    length = drawing.choose_bar_length(_BARS_PX if scale.spacing_mm is None else _BARS_MM, at_most_px / px_per_unit)
-    unit = "" if scale.spacing_mm is None else " mm"
-    return length * px_per_unit, statements.say(_WORDS[scale.kind], length=f"{length:.0f}{unit}")
+    spacing_mm = scale.spacing_mm
+    bars, unit, px = (_BARS_PX, "", 1.0) if spacing_mm is None else (_BARS_MM, " mm", 1.0 / spacing_mm[1])
+    length = drawing.choose_bar_length(bars, at_most_px / px)
+    return length * px, statements.say(_WORDS[scale.kind], length=f"{length:.0f}{unit}")
 
 
 def write_title(view: FilmView, body_part: str | None, statements: Statements) -> str:
     """Side, region and view, as the header says; what it does not say is left out."""
-    words = []
-    if view.laterality in {"left", "right"}:
-        words.append(statements.say(f"side.{view.laterality}"))
-    words.append(name_body_part(view.body_part, statements) or name_body_part(body_part, statements))
-    place = " ".join(filter(None, words))
-    shown = name_view(view.position, statements)
+    side = statements.say(f"side.{view.laterality}") if view.laterality in {"left", "right"} else ""
+    region = name_body_part(view.body_part, statements) or name_body_part(body_part, statements)
+    place = " ".join(filter(None, (side, region)))
     identifier = "picture.film_title" if place else "picture.film_title_unplaced"
-    return statements.say(identifier, film=shown, place=place)
+    return statements.say(identifier, film=name_view(view.position, statements), place=place)
 
 
-def mark_film_directions(panel: Image.Image, view: FilmView, *, size: int) -> None:
+def _mark_directions(panel: Image.Image, view: FilmView, *, size: int) -> None:
     """Write the letters of Patient Orientation at the edges of a panel; nothing where the header does not tell."""
-    if view.patient_orientation is None:
-        return
-    right, down = ("".join(letter for letter in word if letter in _DIRECTIONS)[:2] for word in view.patient_orientation)
-    drawing.write_directions(panel, right, down, size=size)
+    if view.patient_orientation is not None:
+        right, down = (
+            "".join(letter for letter in word if letter in _DIRECTIONS)[:2] for word in view.patient_orientation
+        )
+        drawing.write_directions(panel, right, down, size=size)
 
 
 PREVIEW_PX: Final = 1100
@@ -74,17 +72,16 @@ _PALETTE: Final[tuple[drawing.Colour, ...]] = (
     drawing.TEXT,
 )
 """Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
-_PALETTE_BYTES: Final = [channel for colour in _PALETTE for channel in colour]
-_SMALLEST_TEXT_PX: Final = 16
+_PALETTE_BYTES: Final = [channel for colour in _PALETTE for channel in colour]  # as Pillow takes it
+_SMALLEST_TEXT_PX: Final = 16  # of the large picture
 _PREVIEW_TEXT_PX: Final = 27
 """Readable where the page shows the preview at under half its size."""
-_NARROWEST_PX: Final = 420
+_NARROWEST_PX: Final = 420  # a picture, for its title
 _LINES_PER_FILM: Final = 55
 """Text is this many times smaller than the film is long, so that it can be read when the whole film fills a screen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilmMark:
+class FilmMark(NamedTuple):
     """A lesion on a film: its name and its shadow."""
 
     lesion_id: str
@@ -110,7 +107,7 @@ def render_film(
         panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), drawing.MINERAL) for mark in marks], size=size, width=0
     )
     buffer = io.BytesIO()
-    picture = _mount(panel, film, write_title(film.view, body_part, statements), statements, size)
+    picture = _mount(panel, film, body_part, statements, size)
     picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
@@ -125,8 +122,8 @@ def render_film_preview(
     panel = Image.fromarray(film.picture).resize(small, Image.Resampling.BOX).convert("RGB")
     size = _PREVIEW_TEXT_PX
     drawing.name_boxes(panel, [(mark.lesion_id, _box(mark, shrink, 5.0), drawing.MINERAL) for mark in marks], size=size)
-    mark_film_directions(panel, film.view, size=size)
-    return drawing.encode_png(_mount(panel, film, write_title(film.view, body_part, statements), statements, size))
+    _mark_directions(panel, film.view, size=size)
+    return drawing.encode_png(_mount(panel, film, body_part, statements, size))
 
 
 def _box(mark: FilmMark, shrink: float, room_px: float) -> drawing.Box:
@@ -136,8 +133,11 @@ def _box(mark: FilmMark, shrink: float, room_px: float) -> drawing.Box:
     return left - room_px, top - room_px, right + room_px, bottom + room_px
 
 
-def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statements, size: int) -> Image.Image:
+def _mount(
+    panel: Image.Image, film: FilmImage, body_part: str | None, statements: Statements, size: int
+) -> Image.Image:
     """Put a film between a strip with its title and one with a bar, `size` being that of the type."""
+    title = write_title(film.view, body_part, statements)
     width, below = max(panel.width, _NARROWEST_PX), panel.height + 2 * size
     paper = drawing.BACKGROUND if panel.mode == "RGB" else _PALETTE.index(drawing.BACKGROUND)
     canvas = Image.new(panel.mode, (width, below + 2 * size), paper)
@@ -168,12 +168,10 @@ def _outline_shadow(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) 
     shown[rows, columns][outer > inner] = _PALETTE.index(drawing.MINERAL)
 
 
-_CONTEXT_PX: Final = (268, 330)
-"""Largest width and height of the small whole film."""
+_CONTEXT_PX: Final = (268, 330)  # largest width and height of the small whole film
 _SMALLEST_VIEW_PX: Final = 130.0
 """A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
-_ROOM: Final = 2.0
-"""The view is this many times as wide as the lesion."""
+_ROOM: Final = 2.0  # the view is this many times as wide as the lesion
 _FARTHEST: Final = 1.35
 """The skin line is taken into the view where that widens it no more than this many times."""
 
@@ -200,26 +198,21 @@ def render_film_lesion(
     per_pixel = view.column_px
     length_px, label = choose_bar(film.scale, at_most_px=drawing.PANEL_PX / 3 / per_pixel, statements=statements)
     for panel, name in ((plain, "film_plain"), (marked, "film_marked")):
-        mark_film_directions(panel, film.view, size=19)
+        _mark_directions(panel, film.view, size=19)
         drawing.draw_bar(panel, length_px * per_pixel, label)
         drawing.write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     row, column = map(float, _aspect(film))
     whole = drawing.whole_view(film.picture.shape, row, column, _CONTEXT_PX)
     context = whole.show_grey(film.picture).convert("RGB")
     whole.frame(context, view)
-    rows = [
-        *_explain(shadow, statements, lengths, shows_skin=shows_skin),
-        *_explain_longest(lesion, statements, lengths),
-    ]
-    header = _write_header(film, lesion, statements)
-    return drawing.write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
-
-
-def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> str:
     number = film.reference.instance_number
-    told = [statements.say("picture.unnumbered") if number is None else f"Im {number}"]
-    told += [name_view(film.view.position, statements)] if is_known_view(film.view.position, statements) else []
-    return statements.say("picture.key_header", id=lesion.id, reference=", ".join(told))
+    named = (
+        statements.say("picture.unnumbered") if number is None else f"Im {number}",
+        known_view(film.view.position, statements),
+    )
+    header = statements.say("picture.key_header", id=lesion.id, reference=", ".join(filter(None, named)))
+    rows = _explain(shadow, lesion, statements, lengths, shows_skin=shows_skin)
+    return drawing.write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
 
 
 def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
@@ -236,10 +229,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
 
 
 def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[drawing.View, bool]:
-    """Choose a square around a lesion, and whether the line to the skin fits into it.
-
-    True to the proportions of the pixels; within the film as far as possible.
-    """
+    """Choose a square around a lesion, within the film if possible, and whether the line to the skin fits into it."""
     aspect = _aspect(film)
     low = np.array(shadow.mineral.offset, dtype=np.float64) * aspect
     high = low + np.array(shadow.mineral.pixels.shape) * aspect
@@ -262,16 +252,13 @@ def _draw_marks(
     panel: Image.Image, view: drawing.View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
 ) -> None:
     drawing.draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), drawing.MINERAL)
+    line, longest = shadow.to_skin_line, shadow.longest
     lines: list[drawing.LabelledLine] = []
-    if shadow.to_skin_line is not None and shows_skin:
-        distance = _spell(shadow.to_skin_line, lengths, is_distance=True)
-        lines.append((*_ends(view, shadow.to_skin_line), drawing.SKIN, distance, "beyond"))
-    lines.append((*_ends(view, shadow.longest), drawing.CALLIPER, _spell(shadow.longest, lengths), "calliper"))
-    drawing.draw_labelled(panel, lines)
-
-
-def _ends(view: drawing.View, segment: FilmSegment) -> tuple[drawing.Point, drawing.Point]:
-    return view.place(*segment.start), view.place(*segment.end)
+    if line is not None and shows_skin:
+        distance = _spell(line, lengths, is_distance=True)
+        lines.append((view.place(*line.start), view.place(*line.end), drawing.SKIN, distance, "beyond"))
+    ends = view.place(*longest.start), view.place(*longest.end)
+    drawing.draw_labelled(panel, [*lines, (*ends, drawing.CALLIPER, _spell(longest, lengths), "calliper")])
 
 
 def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False) -> str:
@@ -281,8 +268,10 @@ def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False)
     return spell_distance(segment.length_mm) if is_distance else lengths.spell(segment.length_mm)
 
 
-def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[drawing.LegendRow]:
-    """Legend: colour and words for all that is drawn, and for what lies beyond the view."""
+def _explain(
+    shadow: Shadow, lesion: Lesion, statements: Statements, lengths: Lengths, *, shows_skin: bool
+) -> list[drawing.LegendRow]:
+    """Legend: colour and words for all that is drawn, for what lies beyond the view, and for a reader's length."""
     rows: list[drawing.LegendRow] = [
         (drawing.MINERAL, statements.say("picture.mineral")),
         (drawing.CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest, lengths))),
@@ -292,12 +281,7 @@ def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_
         identifier = "picture.film_skin" if shows_skin else "picture.film_skin_outside"
         text = statements.say(identifier, length=_spell(shadow.to_skin_line, lengths, is_distance=True))
         rows.append((drawing.SKIN if shows_skin else None, text))
-    return rows
-
-
-def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[drawing.LegendRow]:
-    """Say that a reader gave the longest diameter: then another one is drawn."""
     longest_mm = lesion.size.max_diameter_mm
-    if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
-        return []
-    return [(None, statements.say("picture.film_longest_reader", length=lengths.spell(longest_mm)))]
+    if longest_mm is not None and is_by_reader(lesion, "size.max_diameter_mm"):
+        rows.append((None, statements.say("picture.film_longest_reader", length=lengths.spell(longest_mm))))
+    return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,15 +19,15 @@ from calcreport.model.report import Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
-from calcreport.text.wording import lengths_of, spell_distance
+from calcreport.text.wording import Presenter, present, spell_distance
 
-_CONTEXT_PX: Final = 268
+SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
+"""Lengths a scale bar may have, mm."""
+_CONTEXT_PX: Final = 268  # largest width and height of the whole slice, small
 _SMALLEST_VIEW_MM: Final = 70.0
 """A small deposit is shown with at least this much of the patient around it."""
-_ROOM: Final = 2.2
-"""The view is this many times as wide as the lesion."""
-_SKIN_REACH_MM: Final = 60.0
-"""A skin line up to this long is taken into the view."""
+_ROOM: Final = 2.2  # the view is this many times as wide as the lesion
+_SKIN_REACH_MM: Final = 60.0  # a skin line up to this long is taken into the view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Marks:
     fascia: NDArray[np.float64] | None
 
 
-_Spell = Callable[[float], str]
-_Drawn = tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment, drawing.Place, _Spell]
+_Drawn = tuple[str, NDArray[np.float64] | None, drawing.Colour, str, drawing.Place]
+"""Name of a measured line, its ends on the slice, its colour, its length as it is spelled, and where that stands."""
 
 
 def render_key_image(  # noqa: PLR0913 - everything that is drawn
@@ -61,43 +61,63 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     slice shows are outlined too. `earlier` is the same place on an earlier study, drawn beside. No patient name.
     """
     hu = volume.hu[measured.key_slice]
-    lengths = lengths_of(report)
+    words = present(report, statements)
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
     soft = view.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     beside = _draw_others(soft, view, volume, measured.key_slice, others)
-    _draw_marks(soft, view, marks, measured, lengths)
+    _draw_marks(soft, view, marks, _list_lines(marks, measured, words.lengths))
     bone = view.show(hu, drawing.BONE).convert("RGB")
     panels = [(soft, statements.say("picture.soft_tissue")), (bone, statements.say("picture.bone"))]
     if earlier is not None:
         date = earlier.date or statements.say("comparison.undated")
         text = statements.say("picture.earlier", date=date)
         panels.insert(1, (view.show(earlier.hu, drawing.SOFT_TISSUE).convert("RGB"), text))
+    right, down = (name_direction(volume.geometry.affine[:3, axis]) for axis in (2, 1))
     for panel, text in panels:
-        drawing.mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
-        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_directions(panel, right, down)
+        draw_scale_bar(panel, view.px_per_mm)
         drawing.write_text(panel, (10, 18), text)
     whole = drawing.whole_view(hu.shape, *volume.geometry.spacing_mm[1:], (_CONTEXT_PX, _CONTEXT_PX))
     context = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     whole.frame(context, view)
-    reference = refer(report, lesion, statements, whole_extent=False).strip("()")
+    reference = refer(lesion, words, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
-    rows = _explain(marks, measured, lesion, statements, lengths)
+    rows = _explain(marks, measured, lesion, words)
     rows += [(drawing.OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
     sheet = [panel for panel, _ in panels]
     return drawing.write_sheet(sheet, context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
+def name_direction(direction_lps: NDArray[np.float64]) -> str:
+    """Letters of a direction in the patient, such as ``"L"`` or ``"PL"``; shape ``(3,)``, LPS."""
+    unit = direction_lps / max(float(np.linalg.norm(direction_lps)), 1e-12)
+    letters = (("L", "R"), ("P", "A"), ("H", "F"))
+    order = sorted(range(3), key=lambda axis: -abs(float(unit[axis])))
+    return "".join(letters[axis][int(unit[axis] < 0)] for axis in order[:2] if abs(float(unit[axis])) > 0.35)
+
+
+def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
+    """Draw a scale bar, at most a third of the picture, at the lower left and return its length in mm.
+
+    The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
+    """
+    length_mm = drawing.choose_bar_length(SCALE_BARS_MM, picture.width / 3 / px_per_mm)
+    drawing.draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
+    return length_mm
+
+
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
     """Bring masks and lines into the key slice; a line that leaves the slice is left out."""
+    key = measured.key_slice
     return Marks(
-        mineral=_lay_on_slice(measured.mineral, volume, measured.key_slice),
-        contour=_lay_on_slice(measured.contour, volume, measured.key_slice),
-        calliper=_lay_line(measured.axial_longest, volume, measured.key_slice),
-        skin=_lay_line(measured.to_skin, volume, measured.key_slice),
-        fascia=_lay_line(measured.to_fascia, volume, measured.key_slice),
+        mineral=_lay_on_slice(measured.mineral, volume, key),
+        contour=_lay_on_slice(measured.contour, volume, key),
+        calliper=_lay_line(measured.axial_longest, volume, key),
+        skin=_lay_line(measured.to_skin, volume, key),
+        fascia=_lay_line(measured.to_fascia, volume, key),
     )
 
 
@@ -116,8 +136,7 @@ def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDAr
 
 def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> drawing.View:
     """Choose a square around the lesion, with the skin when it is near, inside the slice as far as possible."""
-    _, row_mm, column_mm = volume.geometry.spacing_mm
-    scale = np.array((row_mm, column_mm))
+    scale = np.array(volume.geometry.spacing_mm[1:])
     low, high = (edge * scale for edge in _box_on_slice(measured, marks, volume))
     side_mm = max(_SMALLEST_VIEW_MM, _ROOM * float((high - low).max()))
     is_near = measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM
@@ -132,11 +151,8 @@ def _box_on_slice(
     """Lowest and highest (row, column) edge of what is on the slice; of the whole lesion where the slice misses it."""
     planes = [plane for plane in (marks.mineral, marks.contour) if plane is not None]
     if planes:
-        rows, columns = np.nonzero(np.logical_or.reduce(planes))
-        return (
-            np.array((rows.min(), columns.min()), dtype=np.float64),
-            np.array((rows.max() + 1, columns.max() + 1), dtype=np.float64),
-        )
+        cells = np.argwhere(np.logical_or.reduce(planes)).astype(np.float64)
+        return cells.min(axis=0), cells.max(axis=0) + 1
     mask = measured.mineral or measured.contour
     if mask is None:
         middle = np.array(volume.hu.shape[1:]) / 2
@@ -145,30 +161,28 @@ def _box_on_slice(
     return first, first + np.array(mask.voxels.shape[1:])
 
 
-def _draw_marks(
-    panel: Image.Image, view: drawing.View, marks: Marks, measured: MeasuredLesion, lengths: Lengths
-) -> None:
+def _draw_marks(panel: Image.Image, view: drawing.View, marks: Marks, lines: Sequence[_Drawn]) -> None:
     for plane, colour in ((marks.contour, drawing.CONTOUR), (marks.mineral, drawing.MINERAL)):
         if plane is not None:
             drawing.draw_outline(panel, view.cover(plane), colour)
-    drawing.draw_labelled(
-        panel,
-        [
-            (view.place(*ends[0]), view.place(*ends[1]), colour, spell(segment.length_mm), place)
-            for _, ends, colour, segment, place, spell in _list_lines(marks, measured, lengths)
-            if ends is not None
-        ],
-    )
+    drawn = [
+        (view.place(*ends[0]), view.place(*ends[1]), colour, length, place)
+        for _, ends, colour, length, place in lines
+        if ends is not None
+    ]
+    drawing.draw_labelled(panel, drawn)
 
 
 def _list_lines(marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> list[_Drawn]:
-    """Name, ends on the slice, colour, measured line, place of its length and how that is spelled."""
-    lines: tuple[tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment | None, drawing.Place, _Spell], ...] = (
-        ("skin", marks.skin, drawing.SKIN, measured.to_skin, "beyond", spell_distance),
-        ("fascia", marks.fascia, drawing.FASCIA, measured.to_fascia, "beside", spell_distance),
-        ("calliper", marks.calliper, drawing.CALLIPER, measured.axial_longest, "calliper", lengths.spell),
-    )
-    return [(name, ends, colour, line, place, spell) for name, ends, colour, line, place, spell in lines if line]
+    skin, fascia, longest = measured.to_skin, measured.to_fascia, measured.axial_longest
+    lines: list[_Drawn] = []
+    if skin:
+        lines.append(("skin", marks.skin, drawing.SKIN, spell_distance(skin.length_mm), "beyond"))
+    if fascia:
+        lines.append(("fascia", marks.fascia, drawing.FASCIA, spell_distance(fascia.length_mm), "beside"))
+    if longest:
+        lines.append(("calliper", marks.calliper, drawing.CALLIPER, lengths.spell(longest.length_mm), "calliper"))
+    return lines
 
 
 def _draw_others(
@@ -192,46 +206,35 @@ def _draw_others(
     return [name for name, _, _ in named]
 
 
-def _explain(
-    marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[drawing.LegendRow]:
+def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, words: Presenter) -> list[drawing.LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
     rows: list[drawing.LegendRow] = []
     if marks.mineral is not None:
-        rows.append((drawing.MINERAL, statements.say("picture.mineral")))
+        rows.append((drawing.MINERAL, words.say("picture.mineral")))
     if marks.contour is not None:
-        rows.append((drawing.CONTOUR, statements.say("picture.contour")))
-    for name, ends, colour, segment, _, spell in _list_lines(marks, measured, lengths):
-        length = spell(segment.length_mm)
+        rows.append((drawing.CONTOUR, words.say("picture.contour")))
+    for name, ends, colour, length, _ in _list_lines(marks, measured, words.lengths):
         if ends is not None:
-            rows.append((colour, statements.say(f"picture.{name}", length=length)))
-        elif name != "calliper":  # the longest dimension is told below
-            rows.append((None, statements.say(f"picture.{name}_elsewhere", length=length)))
-    rows += _explain_longest(measured, lesion, statements, lengths)
+            rows.append((colour, words.say(f"picture.{name}", length=length)))
+        elif name != "calliper":  # the longest dimension follows
+            rows.append((None, words.say(f"picture.{name}_elsewhere", length=length)))
+    part = "size" if measured.mineral is not None else "mass"
+    longest_mm = getattr(lesion, part).max_diameter_mm
+    if longest_mm is not None:
+        in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
+        identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
+        if is_by_reader(lesion, f"{part}.max_diameter_mm"):
+            identifier = "longest_reader"
+        rows.append((None, words.say(f"picture.{identifier}", length=words.lengths.spell(longest_mm))))
     return rows
-
-
-def _explain_longest(
-    measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[drawing.LegendRow]:
-    longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
-    if longest_mm is None:
-        return []
-    if is_by_reader(lesion, f"{'size' if measured.mineral is not None else 'mass'}.max_diameter_mm"):
-        return [(None, statements.say("picture.longest_reader", length=lengths.spell(longest_mm)))]
-    in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
-    identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
-    return [(None, statements.say(f"picture.{identifier}", length=lengths.spell(longest_mm)))]
 
 
 _OVERVIEW_WINDOW: Final = drawing.Window(width_hu=1400.0, level_hu=600.0)
 """Soft tissue nearly black, calcification and bone in grey."""
-_LARGEST_PX: Final = (1000, 900)
-"""Largest width and height of the projection."""
-_NAME_PX: Final = 30
-"""Readable where a page shows the picture at half its size."""
-_HEAD_PX: Final = 44
-_GAP_PX: Final = 10
+_LARGEST_PX: Final = (1000, 900)  # largest width and height of the projection
+_NAME_PX: Final = 30  # readable where a page shows the picture at half its size
+_HEAD_PX: Final = 44  # strip of the header
+_GAP_PX: Final = 10  # around the projection
 
 
 def render_overview(
@@ -242,8 +245,10 @@ def render_overview(
     Of the volume only the geometry is used. `numbered` are lesion ids with the index of the lesion in `findings`.
     """
     affine = volume.geometry.affine
-    is_upside_down = _points_down(affine[:3, 0])
-    is_mirrored = _points_left_first(affine[:3, 2])
+    across, along = (int(np.argmax(np.abs(affine[:3, step]))) for step in (2, 0))
+    # the first slice belongs at the top where slices run towards the feet, or towards the back
+    is_upside_down = bool(affine[2, 0] < 0) if along == 2 else bool(affine[along, 0] > 0)
+    is_mirrored = bool(affine[across, 2] < 0)
     projection = findings.maximum_intensity_hu[:: 1 if is_upside_down else -1, :: -1 if is_mirrored else 1]
     slice_mm, _, column_mm = volume.geometry.spacing_mm
     view = drawing.whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
@@ -261,25 +266,13 @@ def render_overview(
     down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
     right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
     if panel.height >= 120:
-        drawing.mark_directions(panel, right, down)
-        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_directions(panel, name_direction(right), name_direction(down))
+        draw_scale_bar(panel, view.px_per_mm)
     size = (max(panel.width, 420) + 2 * _GAP_PX, panel.height + _HEAD_PX + _GAP_PX)
     canvas = Image.new("RGB", size, drawing.BACKGROUND)
     canvas.paste(panel, (_GAP_PX, _HEAD_PX))
     drawing.write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), statements.say("picture.overview_header"), size=20)
     return drawing.encode_png(canvas)
-
-
-def _points_down(step_lps: NDArray[np.float64]) -> bool:
-    """Whether the first slice belongs at the top: slices run towards the feet, or towards the back."""
-    axis = int(np.argmax(np.abs(step_lps)))
-    return bool(step_lps[2] < 0) if axis == 2 else bool(step_lps[axis] > 0)
-
-
-def _points_left_first(step_lps: NDArray[np.float64]) -> bool:
-    """Whether columns must be mirrored to show the patient's right (or front) on the left of the picture."""
-    axis = int(np.argmax(np.abs(step_lps)))
-    return bool(step_lps[axis] < 0)
 
 
 def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

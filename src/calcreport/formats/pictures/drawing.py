@@ -9,50 +9,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = tuple[int, int, int]
-Grey = TypeVar("Grey", np.int16, np.uint8, np.bool_)
+Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
+Point = tuple[float, float]  # position (x, y) in picture pixels
+Box = tuple[float, float, float, float]  # left, top, right and bottom in picture pixels
+Place = Literal["calliper", "beyond", "beside"]
+"""Where a length stands: by its calliper, beyond the outer end of a distance, beside the middle of one."""
+LabelledLine = tuple[Point, Point, Colour, str, Place]  # ends, colour and length of a line, place of the length
+LegendRow = tuple[Colour | None, str]  # colour of a line and its words; words alone for what is not drawn
+Grey = TypeVar("Grey", np.int16, np.uint8, np.bool_)  # cells of a grid
 
+# Colours of what is drawn; the mineral of another lesion has the same hue, darker.
 BACKGROUND: Final[Colour] = (14, 17, 22)
 TEXT: Final[Colour] = (236, 239, 244)
 FAINT_TEXT: Final[Colour] = (165, 174, 187)
 MINERAL: Final[Colour] = (0, 214, 255)
 OTHER: Final[Colour] = (0, 143, 170)
-"""Mineral of another lesion: the same hue, darker."""
 CONTOUR: Final[Colour] = (255, 176, 0)
 CALLIPER: Final[Colour] = (255, 255, 255)
 SKIN: Final[Colour] = (255, 122, 217)
 FASCIA: Final[Colour] = (124, 240, 120)
 CROP: Final[Colour] = (255, 221, 87)
 
+# Layout in picture pixels: edge of the large panels of a key image, gaps, strip of the header, edge of a thumbnail,
+# type of a length, half of its letter and line, and what is kept free at the edge for directions and scale bar.
 PANEL_PX: Final = 540
-"""Edge of the two large panels of a key image."""
+_GAP_PX: Final = 10
+_HEAD_PX: Final = 44
+_THUMBNAIL_PX: Final = 128
+_SIZE: Final = 18
+_HALF_LETTER_PX: Final = 5.0
+_HALF_LINE_PX: Final = 11.0
+_MARGIN_PX: Final = 40
+_SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44, -44, 66, -66))
+"""Tried in order, in pixels, until a label covers no other."""
 
-SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
-"""Lengths a scale bar may have, mm."""
+_AIR_HU: Final = -1024  # outside the grid of CT
+_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")  # directions in the patient
 
-_AIR_HU: Final = -1024
-_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")
-
-_PEN: Final = Lock()
-"""Pictures are drawn in several threads, and a font serves one at a time."""
+_PEN: Final = Lock()  # pictures are drawn in several threads, and a font serves one at a time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(NamedTuple):
     """Grey-scale window: `width_hu` Hounsfield units around `level_hu` spread from black to white."""
 
     width_hu: float
     level_hu: float
 
 
-SOFT_TISSUE: Final = Window(width_hu=400.0, level_hu=40.0)
-BONE: Final = Window(width_hu=2000.0, level_hu=500.0)
+SOFT_TISSUE: Final = Window(width_hu=400.0, level_hu=40.0)  # of the panel that is drawn on
+BONE: Final = Window(width_hu=2000.0, level_hu=500.0)  # of the plain panel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +82,12 @@ class View:
     px_per_mm: float
     """Picture pixels per millimetre, the same in both directions."""
 
-    def place(self, row: float, column: float) -> tuple[float, float]:
+    def place(self, row: float, column: float) -> Point:
         """Picture position ``(x, y)`` of a grid index whose whole numbers are pixel centres."""
         return ((column + 0.5 - self.left) * self.column_px, (row + 0.5 - self.top) * self.row_px)
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         """Left, top, right and bottom edge in grid coordinates."""
         right = self.left + self.width / self.column_px
         return (self.left, self.top, right, self.top + self.height / self.row_px)
@@ -95,28 +106,20 @@ class View:
         return grey.resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
     def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
-        """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black.
-
-        `black` and `white` are the greys of the picture that are drawn black and white.
-        """
-        patch, box = self._cut(picture, 0)
-        size = (self.width, self.height)
-        drawn = np.asarray(Image.fromarray(patch.astype(np.float32)).resize(size, Image.Resampling.BICUBIC, box=box))
+        """Draw a part in grey, shape ``(rows, columns)``, from `black` to `white` stretched; outside it is black."""
+        drawn = np.asarray(self._resize(picture, Image.Resampling.BICUBIC))
         stretched = (drawn - black) * (255.0 / (white - black))
         return Image.fromarray(np.clip(stretched, 0, 255).astype(np.uint8))
 
     def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Interpolate a mask of the whole grid, shape ``(rows, columns)``, to picture pixels, ``(height, width)``.
+        """Interpolate a mask, ``(rows, columns)``, to picture pixels, ``(height, width)``: 1 inside, 0 outside."""
+        return np.asarray(self._resize(mask, Image.Resampling.BILINEAR), dtype=np.float32)
 
-        1 inside, 0 outside, linear between pixel centres.
-        """
-        patch, box = self._cut(mask, 0)
-        picture = Image.fromarray(patch.astype(np.float32)).resize(
-            (self.width, self.height), Image.Resampling.BILINEAR, box=box
-        )
-        return np.asarray(picture, dtype=np.float32)
+    def _resize(self, grid: NDArray[Grey], method: Image.Resampling) -> Image.Image:
+        patch, box = self._cut(grid, 0)
+        return Image.fromarray(patch.astype(np.float32)).resize((self.width, self.height), method, box=box)
 
-    def _cut(self, grid: NDArray[Grey], outside: int) -> tuple[NDArray[Grey], tuple[float, float, float, float]]:
+    def _cut(self, grid: NDArray[Grey], outside: int) -> tuple[NDArray[Grey], Box]:
         """Pixels around the box with one pixel to spare, filled up outside the grid; and the box within them."""
         left, top, right, bottom = self.box
         wanted = np.array((np.floor(top), np.floor(left))), np.array((np.ceil(bottom), np.ceil(right)))
@@ -188,34 +191,14 @@ def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def write_text(
-    picture: Image.Image,
-    position: tuple[float, float],
-    text: str,
-    *,
-    colour: Colour = TEXT,
-    size: int = 17,
-    anchor: str = "lm",
+    picture: Image.Image, position: Point, text: str, *, colour: Colour = TEXT, size: int = 17, anchor: str = "lm"
 ) -> None:
     """Write text that stays readable on any grey; `position` in picture pixels, `anchor` as Pillow names it."""
     font = load_font(size)
     known = anchor if isinstance(font, ImageFont.FreeTypeFont) else None
+    draw = ImageDraw.Draw(picture)
     with _PEN:
-        ImageDraw.Draw(picture).text(
-            position, text, fill=colour, font=font, anchor=known, stroke_width=2, stroke_fill=BACKGROUND
-        )
-
-
-def name_direction(direction_lps: NDArray[np.float64]) -> str:
-    """Letters of a direction in the patient, such as ``"L"`` or ``"PL"``; shape ``(3,)``, LPS."""
-    unit = direction_lps / max(float(np.linalg.norm(direction_lps)), 1e-12)
-    letters = (("L", "R"), ("P", "A"), ("H", "F"))
-    order = sorted(range(3), key=lambda axis: -abs(float(unit[axis])))
-    return "".join(letters[axis][int(unit[axis] < 0)] for axis in order[:2] if abs(float(unit[axis])) > 0.35)
-
-
-def mark_directions(picture: Image.Image, right_lps: NDArray[np.float64], down_lps: NDArray[np.float64]) -> None:
-    """Write the orientation letters at the four edges; both directions of shape ``(3,)``, LPS."""
-    write_directions(picture, name_direction(right_lps), name_direction(down_lps))
+        draw.text(position, text, fill=colour, font=font, anchor=known, stroke_width=2, stroke_fill=BACKGROUND)
 
 
 def write_directions(picture: Image.Image, right: str, down: str, *, size: int = 19) -> None:
@@ -232,55 +215,14 @@ def choose_bar_length(lengths: Sequence[float], at_most: float) -> float:
     return max((length for length in lengths if length <= at_most), default=lengths[0])
 
 
-def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
-    """Draw a scale bar, at most a third of the picture, at the lower left and return its length in mm.
-
-    The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
-    """
-    length_mm = choose_bar_length(SCALE_BARS_MM, picture.width / 3 / px_per_mm)
-    draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
-    return length_mm
-
-
 def draw_bar(picture: Image.Image, length_px: float, label: str) -> None:
     """Draw a bar of a length in picture pixels at the lower left, from x = 14, with a label above it."""
     first, last, base = 14, 14 + round(length_px) - 1, picture.height - 16
     draw = ImageDraw.Draw(picture)
     draw.rectangle((first - 1, base - 2, last + 1, base + 3), fill=BACKGROUND)
-    draw.rectangle((first, base - 1, last, base + 2), fill=TEXT)
-    draw.rectangle((first, base - 7, first + 1, base + 2), fill=TEXT)
-    draw.rectangle((last - 1, base - 7, last, base + 2), fill=TEXT)
+    for left, top, right in ((first, base - 1, last), (first, base - 7, first + 1), (last - 1, base - 7, last)):
+        draw.rectangle((left, top, right, base + 2), fill=TEXT)
     write_text(picture, (first + 4, base - 14), label, size=16)
-
-
-def draw_lines(picture: Image.Image, lines: Sequence[tuple[tuple[float, float], tuple[float, float], Colour]]) -> None:
-    """Draw smooth calliper lines with end ticks; each is ``(start, end, colour)`` in picture pixels."""
-    if not lines:
-        return
-    layer = Image.new("RGBA", (picture.width * 2, picture.height * 2), (0, 0, 0, 0))
-    draw = ImageDraw.Draw(layer)
-    for dark in (True, False):
-        for start, end, colour in lines:
-            shade, width = ((*BACKGROUND, 200), 7) if dark else ((*colour, 255), 3)
-            _draw_calliper(draw, start, end, shade, width)
-    layer = layer.reduce(2)
-    picture.paste(layer, (0, 0), layer)
-
-
-def _draw_calliper(
-    draw: ImageDraw.ImageDraw,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    shade: tuple[int, int, int, int],
-    width: int,
-) -> None:
-    ends = np.array((start, end)) * 2 - 0.5
-    along = ends[1] - ends[0]
-    length = float(np.hypot(*along))
-    across = np.array((-along[1], along[0])) / length * 10 if length > 0 else np.array((0.0, 10.0))
-    draw.line([tuple(ends[0]), tuple(ends[1])], fill=shade, width=width)
-    for end_point in ends:
-        draw.line([tuple(end_point - across), tuple(end_point + across)], fill=shade, width=width)
 
 
 def draw_outline(picture: Image.Image, cover: NDArray[np.float32], colour: Colour) -> None:
@@ -314,8 +256,7 @@ def trace_outline(cover: NDArray[np.float32]) -> NDArray[np.uint8] | None:
 def encode_png(picture: Image.Image) -> bytes:
     """Encode quickly and small: 192 greys and shades of the drawing colours are all that a picture holds."""
     buffer = io.BytesIO()
-    small = picture.quantize(palette=_palette(), dither=Image.Dither.NONE)
-    small.save(buffer, "PNG", compress_level=1)
+    picture.quantize(palette=_palette(), dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -330,48 +271,23 @@ def _palette() -> Image.Image:
     return picture
 
 
-Point = tuple[float, float]
-"""Position (x, y) in picture pixels."""
-
-_SIZE: Final = 18
-_HALF_LETTER_PX: Final = 5.0
-_HALF_LINE_PX: Final = 11.0
-_MARGIN_PX: Final = 40
-"""Kept free at the edge, where window, directions and scale bar stand."""
-_SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44, -44, 66, -66))
-"""Tried in order, in pixels, until a label covers no other."""
-
-Place = Literal["calliper", "beyond", "beside"]
-"""Where a length stands: by its calliper, beyond the outer end of a distance, beside the middle of one."""
-
-LabelledLine = tuple[Point, Point, Colour, str, Place]
-"""Ends, colour and length of a line, and the place of the length."""
-
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in picture pixels."""
-
-
 def name_boxes(panel: Image.Image, named: Sequence[tuple[str, Box, Colour]], *, size: int, width: int = 2) -> None:
     """Frame places of a picture and write a name at each: beside, above or below, free of all frames and names.
 
-    Where nothing is free the name stands as far right of its frame as it has to. `size` of the type and `width` of the
-    frame are in picture pixels.
+    `size` of the type and `width` of the frame are in picture pixels.
     """
-    frames = [box for _, box, _ in named]
     draw = ImageDraw.Draw(panel)
     for _, box, colour in named:
         draw.rectangle(box, outline=colour, width=width)
-    taken: list[Box] = []
+    covered = [box for _, box, _ in named]
     for name, frame, colour in named:
-        place = free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, [*frames, *taken])
-        taken.append(place)
-        centre = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
-        write_text(panel, centre, name, colour=colour, size=size, anchor="mm")
+        left, top, right, bottom = free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, covered)
+        covered.append((left, top, right, bottom))
+        write_text(panel, ((left + right) / 2, (top + bottom) / 2), name, colour=colour, size=size, anchor="mm")
 
 
-def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], taken: Sequence[Box]) -> Box:
-    """Box of `text` (width, height) nearest to a frame that covers nothing taken and lies within the panel."""
+def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], covered: Sequence[Box]) -> Box:
+    """Box of `text` (width, height) nearest to a frame that meets none of `covered` and lies within the panel."""
     left, top, right, bottom = frame
     width, height = text
     middle, upper = (left + right - width) / 2, (top + bottom - height) / 2
@@ -386,19 +302,27 @@ def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], ta
         )
     ]  # fmt: skip
     inside = [(min(max(x, 0.0), panel[0] - width), min(max(y, 0.0), panel[1] - height)) for x, y in tried]
-    places = [(x, y, x + width, y + height) for x, y in inside]
-    return next((place for place in places if not any(_meet(place, other) for other in taken)), places[0])
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    free = (
+        (x, y)
+        for x, y in inside
+        if not any(x < end and start < x + width and y < low and high < y + height for start, high, end, low in covered)
+    )
+    x, y = next(free, inside[0])
+    return x, y, x + width, y + height
 
 
 def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
-    """Draw measured lines with their lengths, each clear of those before it."""
-    draw_lines(panel, [(start, end, colour) for start, end, colour, _, _ in lines])
+    """Draw measured lines, smooth and with end ticks, and their lengths, each clear of those before it."""
+    if not lines:
+        return
     width, height = panel.size
-    taken: list[tuple[float, float, float]] = []
+    layer = Image.new("RGBA", (width * 2, height * 2), (0, 0, 0, 0))
+    for dark in (True, False):
+        for start, end, colour, _, _ in lines:
+            _draw_calliper(layer, start, end, *(((*BACKGROUND, 200), 7) if dark else ((*colour, 255), 3)))
+    layer = layer.reduce(2)
+    panel.paste(layer, (0, 0), layer)
+    written: list[tuple[float, float, float]] = []
     for start, end, colour, text, place in lines:
         half = _HALF_LETTER_PX * len(text)
         x, y = _place_length(start, end, place)
@@ -406,13 +330,24 @@ def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
             (min(max(x + dx, _MARGIN_PX), width - _MARGIN_PX), min(max(y + dy, _MARGIN_PX), height - _MARGIN_PX))
             for dx, dy in _SHIFTS
         ]
-        x, y = next((spot for spot in tried if _is_free(*spot, half, taken)), tried[0])
-        taken.append((x, y, half))
+        free = (
+            (x, y)
+            for x, y in tried
+            if all(abs(x - a) >= half + other or abs(y - b) >= 2 * _HALF_LINE_PX for a, b, other in written)
+        )
+        x, y = next(free, tried[0])
+        written.append((x, y, half))
         write_text(panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
 
 
-def _is_free(x: float, y: float, half: float, taken: Sequence[tuple[float, float, float]]) -> bool:
-    return all(abs(x - left) >= half + other or abs(y - top) >= 2 * _HALF_LINE_PX for left, top, other in taken)
+def _draw_calliper(layer: Image.Image, start: Point, end: Point, shade: tuple[int, ...], width: int) -> None:
+    draw, ends = ImageDraw.Draw(layer), np.array((start, end)) * 2 - 0.5
+    along = ends[1] - ends[0]
+    length = float(np.hypot(*along))
+    across = np.array((-along[1], along[0])) / length * 10 if length > 0 else np.array((0.0, 10.0))
+    draw.line([tuple(ends[0]), tuple(ends[1])], fill=shade, width=width)
+    for point in ends:
+        draw.line([tuple(point - across), tuple(point + across)], fill=shade, width=width)
 
 
 def _place_length(start: Point, end: Point, place: Place) -> Point:
@@ -429,28 +364,26 @@ def _place_length(start: Point, end: Point, place: Place) -> Point:
     return (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
 
 
-LegendRow = tuple[Colour | None, str]
-"""Colour of a line and its words; words alone for what is not drawn."""
-
-_GAP_PX: Final = 10
-_HEAD_PX: Final = 44
-_THUMBNAIL_PX: Final = 128
-
-
 def write_sheet(
     panels: Sequence[Image.Image], context: Image.Image, *, context_px: int, header: str, rows: Sequence[LegendRow]
 ) -> bytes:
-    """Lay out a key image: a header, panels side by side, right of them the whole, small, above the legend.
-
-    `context_px` is the width kept free for the whole image.
-    """
+    """Lay out a key image: header, panels side by side, right of them, `context_px` wide, the whole and the legend."""
     lefts = [_GAP_PX + number * (_GAP_PX + PANEL_PX) for number in range(len(panels) + 1)]
     side = lefts[-1]
     canvas = Image.new("RGB", (side + context_px + _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
     for picture, left in zip((*panels, context), lefts, strict=True):
         canvas.paste(picture, (left, _HEAD_PX))
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
-    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
+    draw, y = ImageDraw.Draw(canvas), _HEAD_PX + context.height + 22
+    for colour, text in rows:
+        words = " ".join(text.split())
+        folded = textwrap.wrap(words, 27 if colour else 31, break_long_words=False, break_on_hyphens=False)
+        if colour and folded:
+            draw.rectangle((side, y - 2, side + 22, y + 1), fill=colour)
+        for line in folded:
+            write_text(canvas, (side + (32 if colour else 0), y), line, size=16, colour=FAINT_TEXT)
+            y += 21
+        y += 6
     return encode_png(canvas)
 
 
@@ -464,18 +397,3 @@ def cut_thumbnail(sheet: bytes, *, panel: int) -> bytes:
     buffer = io.BytesIO()
     picture.quantize(48, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def write_legend(canvas: Image.Image, corner: tuple[int, int], rows: Sequence[LegendRow]) -> None:
-    """Write a legend from `corner` (x, y in picture pixels) downwards, long rows folded."""
-    draw = ImageDraw.Draw(canvas)
-    x, y = corner
-    for colour, text in rows:
-        words = " ".join(text.split())
-        folded = textwrap.wrap(words, 27 if colour else 31, break_long_words=False, break_on_hyphens=False)
-        for number, line in enumerate(folded):
-            if colour and number == 0:
-                draw.rectangle((x, y - 2, x + 22, y + 1), fill=colour)
-            write_text(canvas, (x + (32 if colour else 0), y), line, size=16, colour=FAINT_TEXT)
-            y += 21
-        y += 6

@@ -23,36 +23,40 @@ from calcreport.formats.templates import Templates
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Laterality, Lesion, Patient, Report, Software, Study
 from calcreport.model.uids import derive_uid
-from calcreport.text.statements import Statements
+from calcreport.text.impression import is_assessed
+from calcreport.text.wording import Presenter, present
 
+# Status of a draft, and of what an earlier draft said and a reader has rejected since.
 _STATUS: Final = "preliminary"
 _WITHDRAWN: Final = "entered-in-error"
+
+# Coding systems of HL7, and codings from them.
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
+_UCUM: Final = "http://unitsofmeasure.org"
+_URIS: Final = "urn:ietf:rfc:3986"
 _IMAGING: Final = {"system": f"{_TERMINOLOGY}/observation-category", "code": "imaging", "display": "Imaging"}
+_UNKNOWN: Final = {"system": f"{_TERMINOLOGY}/data-absent-reason", "code": "unknown"}
 _ACCESSION: Final = {"coding": [{"system": f"{_TERMINOLOGY}/v2-0203", "code": "ACSN", "display": "Accession ID"}]}
-_MODALITIES: Final = {"CT": "Computed Tomography", "CR": "Computed Radiography", "DX": "Digital Radiography"}
-
-
-Element = dict[str, Any]
-Addresses = dict[str, str]
-"""``urn:uuid:`` of every resource by its kind, of lesions also by their id; of one study always the same."""
 
 SYSTEMS: Final = table_of("fhir_systems")
 """URI of a coding system by its name in HL7 version 2."""
-
-UCUM: Final = "http://unitsofmeasure.org"
-URIS: Final = "urn:ietf:rfc:3986"
-ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
-
 OURS: Final = f"urn:oid:{derive_uid('code system', 'calcreport')}"
 """Coding system of our own names; fixed, as the name it is derived from."""
 
-_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())
-_UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+\Z", re.ASCII)
-_LONGEST_UID: Final = 64
+# What the header's modalities, sexes and groups of a person name are called.
+_MODALITIES: Final = {"CT": "Computed Tomography", "CR": "Computed Radiography", "DX": "Digital Radiography"}
+_GENDERS: Final = {"F": "female", "M": "male", "O": "other"}
 _REPRESENTATION: Final = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 _GROUPS: Final = ("ABC", "IDE", "SYL")
-_GENDERS: Final = {"F": "female", "M": "male", "O": "other"}
+
+_UID: Final = re.compile(r"(?=.{1,64}\Z)[0-2](\.(0|[1-9][0-9]*))+\Z", re.ASCII)
+"""Object identifier, at most as long as DICOM allows."""
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())  # values that say nothing
+
+Element = dict[str, Any]
+"""Part of a resource; what says nothing in it is left out when the bundle is written."""
+Addresses = dict[str, str]
+"""``urn:uuid:`` of every resource by its kind, of lesions also by their id; of one study always the same."""
 
 
 def prune(value: Any) -> Any:  # noqa: ANN401 - an element or a part of one
@@ -72,20 +76,14 @@ def urn(*parts: str) -> str:
     return f"urn:uuid:{UUID(int=int(derive_uid('fhir', *parts).removeprefix('2.25.')))}"
 
 
-def refer(target: str) -> Element:
-    """Reference to another entry of the bundle."""
-    return {"reference": target}
-
-
 def oid(uid: str | None) -> str:
     """UID as a URI; empty when it is none."""
-    text = uid or ""
-    return f"urn:oid:{text}" if len(text) <= _LONGEST_UID and _UID.match(text) else ""
+    return f"urn:oid:{uid}" if uid and _UID.match(uid) else ""
 
 
-def standard(code: ris.Code) -> Element:
+def standard(code: ris.Code | None) -> Element:
     """Coding of a standard concept."""
-    return {"system": SYSTEMS[code.system], "code": code.value, "display": code.meaning}
+    return {"system": SYSTEMS[code.system], "code": code.value, "display": code.meaning} if code else {}
 
 
 def own(name: str, text: str = "") -> Element:
@@ -100,35 +98,20 @@ def concept(*codings: Element, text: str = "") -> Element:
 
 def described(item: ris.Item) -> Element:
     """What an item is, the standard's code first, and its value or why it has none: an observation or a component."""
-    codings = [standard(item.code)] if item.code else []
-    return {"code": concept(*codings, own(item.name), text=item.text), **_valued(item.value)}
+    return {"code": concept(standard(item.code), own(item.name), text=item.text), **_valued(item.value)}
 
 
 def _valued(value: ris.Amount | ris.Answer | str) -> Element:
     if isinstance(value, ris.Amount):
-        return {"valueQuantity": quantity(value)}
-    if isinstance(value, ris.Answer) and not value.is_unknown:
-        codings = [standard(value.code)] if value.code else []
-        return {"valueCodeableConcept": concept(*codings, own(value.word), text=value.text)}
-    if isinstance(value, str) and clean(value):
-        return {"valueString": clean(value)}
-    unknown = {"system": ABSENT, "code": "unknown"}
-    told = concept(unknown, own(value.word), text=value.text) if isinstance(value, ris.Answer) else concept(unknown)
-    return {"dataAbsentReason": told}
-
-
-def quantity(amount: ris.Amount) -> Element:
-    """Quantity in UCUM; a minimum has the comparator ``>=``."""
-    number = int(amount.number) if amount.number.is_integer() else amount.number
-    comparator = ">=" if amount.is_minimum else None
-    unit = {"unit": ris.UNITS[amount.unit], "system": UCUM, "code": amount.unit}
-    return {"comparator": comparator, **unit, "value": number}
-
-
-def narrative(text: str) -> Element:
-    """Text for readers, its lines kept."""
-    visible = html.escape("\n".join(map(make_visible, text.split("\n"))))
-    return {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{visible}</pre></div>'}
+        number = int(value.number) if value.number.is_integer() else value.number
+        comparator = ">=" if value.is_minimum else None
+        unit = {"unit": ris.UNITS[value.unit], "system": _UCUM, "code": value.unit}
+        return {"valueQuantity": {"comparator": comparator, **unit, "value": number}}
+    if isinstance(value, str):
+        return {"valueString": clean(value)} if clean(value) else {"dataAbsentReason": concept(_UNKNOWN)}
+    if value.is_unknown:
+        return {"dataAbsentReason": concept(_UNKNOWN, own(value.word), text=value.text)}
+    return {"valueCodeableConcept": concept(standard(value.code), own(value.word), text=value.text)}
 
 
 def names(name: str | None) -> list[Element]:
@@ -152,38 +135,37 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """Render the report as a FHIR R4 (4.0.1) bundle; parameters as in every renderer, pictures are not used.
 
     It holds the diagnostic report, an observation of each lesion and one of the concern, patient, imaging study and
-    device. Observations of rejected lesions are there as entered in error. The same report gives the same bytes. Raises
-    `TemplateError` when the template of the text cannot be rendered.
+    device. Observations of rejected lesions are there as entered in error. The same report gives the same bytes.
     """
-    statements = templates.statements
-    addresses = _addresses(report)
-    observations = [
-        (addresses[f"lesion {one.id}"], _lesion(one, report, addresses, statements)) for one in report.lesions
+    words, addresses = present(report, templates.statements), _addresses(report)
+    concern, *flags = map(described, ris.study_items(words)) if is_assessed(report) else ({},)
+    seen: dict[str, Element] = {}
+    if concern:
+        seen["concern"] = _observation(report, addresses) | concern | {"component": flags}
+    for lesion in report.lesions:
+        seen[f"lesion {lesion.id}"] = _lesion(lesion, words, addresses)
+    entries = {
+        "report": _report(report, addresses, list(seen), write_section(report, templates, is_wrapped=False)),
+        **seen,
+        **_withdrawn(words, addresses),
+        "patient": _patient(report.study.patient),
+        "device": _device(report.software),
+        "study": _study(report.study, addresses),
+    }
+    resources = [
+        {"fullUrl": address, "resource": prune({"resourceType": None, "id": address.removeprefix("urn:uuid:")} | entry)}
+        for address, entry in ((addresses[name], entry) for name, entry in entries.items() if name in addresses)
     ]
-    study = ris.study_items(report, statements)
-    if study:
-        observations.insert(0, (addresses["concern"], _concern(study, report, addresses)))
-    results = [address for address, _ in observations]
-    entries = [
-        (addresses["report"], _report(report, addresses, results, write_section(report, templates, is_wrapped=False))),
-        *observations,
-    ]
-    entries += _withdrawn(report, addresses, statements)
-    entries += [(addresses["patient"], _patient(report.study.patient)), (addresses["device"], _device(report.software))]
-    if "study" in addresses:
-        entries.append((addresses["study"], _study(report.study, addresses)))
-    resources = [{"fullUrl": address, "resource": _identified(address, prune(entry))} for address, entry in entries]
     bundle = prune(
         {
             "resourceType": "Bundle",
-            "identifier": {"system": URIS, "value": urn("bundle", _digest(json.dumps(resources)))},
+            "identifier": {"system": _URIS, "value": urn("bundle", _digest(json.dumps(resources)))},
             "type": "collection",
             "timestamp": instant(report.created),
             "entry": resources,
         }
     )
-    text = json.dumps(bundle, indent=2, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    return f"{json.dumps(bundle, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
 def _digest(content: str) -> str:
@@ -195,10 +177,10 @@ def _addresses(report: Report) -> Addresses:
     root = report.study.study_instance_uid or _digest(report.model_dump_json())
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     known = Counter(lesion.tracking_uid for lesion in lesions)
-    software = (report.software.name, report.software.version, report.software.rules_version)
+    software = report.software
     addresses = {kind: urn(kind, root) for kind in ("report", "patient", "concern")}
     addresses |= {"study": urn("study", root)} if oid(report.study.study_instance_uid) else {}
-    addresses["device"] = urn("device", *software)
+    addresses["device"] = urn("device", software.name, software.version, software.rules_version)
     for lesion in lesions:
         is_alone = lesion.tracking_uid is not None and known[lesion.tracking_uid] == 1
         name = (lesion.tracking_uid or "", "" if is_alone else lesion.id)
@@ -206,15 +188,7 @@ def _addresses(report: Report) -> Addresses:
     return addresses
 
 
-def _identified(address: str, resource: Element) -> Element:
-    return {"resourceType": resource["resourceType"], "id": address.removeprefix("urn:uuid:"), **resource}
-
-
-def _to_study(addresses: Addresses) -> list[Element]:
-    return [refer(addresses["study"])] if "study" in addresses else []
-
-
-def _report(report: Report, addresses: Addresses, results: list[str], section: str) -> Element:
+def _report(report: Report, addresses: Addresses, seen: list[str], section: str) -> Element:
     study = report.study
     department, name = ris.DEPARTMENTS.get(study.modality, ris.OTHER_DEPARTMENT)
     category = {"system": f"{_TERMINOLOGY}/v2-0074", "code": department, "display": name}
@@ -225,20 +199,21 @@ def _report(report: Report, addresses: Addresses, results: list[str], section: s
         "title": "Draft of the report section",
         "creation": instant(report.created),
     }
+    lines = html.escape("\n".join(map(make_visible, section.split("\n"))))
     accession = clean(study.accession_number)
     order = {"type": "ServiceRequest", "identifier": {"type": _ACCESSION, "value": accession}}
     return {
         "resourceType": "DiagnosticReport",
-        "text": narrative(section),
+        "text": {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{lines}</pre></div>'},
         "basedOn": [order] if accession else None,
         "status": _STATUS,
         "category": [concept(category)],
         "code": concept(standard(ris.SERVICES.get(study.modality, ris.REPORT))),
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "effectiveDateTime": ris.day(study.study_date),
         "issued": instant(report.created),
-        "imagingStudy": _to_study(addresses),
-        "result": [refer(address) for address in results],
+        "imagingStudy": [{"reference": addresses.get("study")}],
+        "result": [{"reference": addresses[name]} for name in seen],
         "conclusion": "\n".join(filter(None, map(clean, report.impression))),
         "presentedForm": [form],
     }
@@ -250,67 +225,54 @@ def _observation(report: Report, addresses: Addresses, status: str = _STATUS) ->
         "resourceType": "Observation",
         "status": status,
         "category": [concept(_IMAGING)],
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "effectiveDateTime": ris.day(report.study.study_date),
         "issued": instant(report.created),
-        "device": refer(addresses["device"]),
-        "derivedFrom": _to_study(addresses),
+        "device": {"reference": addresses["device"]},
+        "derivedFrom": [{"reference": addresses.get("study")}],
     }
 
 
-def _concern(items: tuple[ris.Item, ...], report: Report, addresses: Addresses) -> Element:
-    """Observation of the study: its concern, with its flags as components."""
-    concern, *flags = items
-    return _observation(report, addresses) | described(concern) | {"component": list(map(described, flags))}
-
-
-def _withdrawn(report: Report, addresses: Addresses, statements: Statements) -> list[tuple[str, Element]]:
+def _withdrawn(words: Presenter, addresses: Addresses) -> dict[str, Element]:
     """Observations of an earlier draft that a reader has rejected since: who they were, and nothing that they said.
 
     Left out, they would stay preliminary wherever the earlier draft was stored.
     """
-    bare = _observation(report, addresses, _WITHDRAWN)
-    entries = [
-        (addresses["concern"], bare | {"code": described(item)["code"]})
-        for item in ris.withdrawn_study_items(report, statements)
-        if item.name == "report.concern"
-    ]
-    lesions = (rejected.lesion for rejected in report.rejected)
-    return [*entries, *((addresses[f"lesion {one.id}"], bare | _name(one)) for one in lesions)]
+    bare = _observation(words.report, addresses, _WITHDRAWN)
+    lesions = (rejected.lesion for rejected in words.report.rejected)
+    entries = {f"lesion {lesion.id}": bare | _name(lesion) for lesion in lesions}
+    items = {item.name: item for item in ris.study_items(words, is_withdrawn=True)}
+    if "report.concern" not in items:
+        return entries
+    return {"concern": bare | {"code": described(items["report.concern"])["code"]}} | entries
 
 
 def _name(lesion: Lesion) -> Element:
     """Identifier and code of the observation of a lesion."""
     uid = oid(lesion.tracking_uid)
     return {
-        "identifier": [{"system": URIS, "value": uid}] if uid else None,
+        "identifier": [{"system": _URIS, "value": uid}] if uid else None,
         "code": concept(standard(ris.FINDING), own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
     }
 
 
-def _lesion(lesion: Lesion, report: Report, addresses: Addresses, statements: Statements) -> Element:
+def _lesion(lesion: Lesion, words: Presenter, addresses: Addresses) -> Element:
+    """Observation of a lesion: its region, coded where its name has a code, and a component for each item."""
+    place, region = lesion.location, clean(lesion.location.region)
+    side = "" if place.laterality is Laterality.UNKNOWN else words.choose("side", place.laterality)
+    site = concept(standard(ris.REGIONS.get(region.lower())), text=f"{side} {region}")
     return {
-        **_observation(report, addresses),
+        **_observation(words.report, addresses),
         **_name(lesion),
-        "bodySite": _body_site(lesion, statements),
-        "component": [described(item) for item in ris.items_of(lesion, report, statements)],
+        "bodySite": site if region else None,
+        "component": list(map(described, ris.items_of(lesion, words))),
     }
 
 
-def _body_site(lesion: Lesion, statements: Statements) -> Element:
-    """Region, coded where its name has a code; the text has the side too, which is coded in a component."""
-    place = lesion.location
-    region = clean(place.region)
-    side = "" if place.laterality is Laterality.UNKNOWN else statements.choose("side", place.laterality)
-    code = ris.REGIONS.get(region.lower())
-    return concept(*([standard(code)] if code else []), text=f"{side} {region}") if region else {}
-
-
 def _patient(patient: Patient) -> Element:
-    identifier = clean(patient.id)
     return {
         "resourceType": "Patient",
-        "identifier": [{"value": identifier}] if identifier else None,
+        "identifier": [{"value": clean(patient.id)}],
         "name": names(patient.name),
         "gender": _GENDERS.get(patient.sex or ""),
         "birthDate": ris.day(patient.birth_date),
@@ -328,19 +290,16 @@ def _study(study: Study, addresses: Addresses) -> Element:
         "identifier": identifiers,
         "status": "available",
         "modality": [modality] if name else None,
-        "subject": refer(addresses["patient"]),
+        "subject": {"reference": addresses["patient"]},
         "started": ris.day(study.study_date),
         "description": clean(study.description),
     }
 
 
 def _device(software: Software) -> Element:
-    versions: list[Element] = [
-        {"value": clean(software.version)},
-        {"type": {"text": "rules"}, "value": clean(software.rules_version)},
-    ]
+    rules = clean(software.rules_version)
     return {
         "resourceType": "Device",
         "deviceName": [{"name": clean(software.name) or "calcreport", "type": "model-name"}],
-        "version": [version for version in versions if version["value"]],
+        "version": [{"value": clean(software.version)}, {"type": {"text": "rules"}, "value": rules} if rules else {}],
     }

@@ -15,8 +15,8 @@ from calcreport.model.report import Report
 from calcreport.text.narrative import narrate
 from calcreport.text.statements import Statements
 
-_HEADINGS: Final = "heading."
-DRAFT: Final = "draft"
+_HEADINGS: Final = "heading."  # start of the ids of headings
+DRAFT: Final = "draft"  # name of the sentence that says what the text is
 WHOLE: Final = "report"
 """Name of text that stands before any heading: all of it, where a site's layout brings headings of its own."""
 

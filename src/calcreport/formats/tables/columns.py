@@ -6,7 +6,7 @@ A few more are counted or joined. Text written for readers stays in the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType, UnionType
@@ -29,11 +29,12 @@ _RENAMED: Final = {"id": "lesion_id", "grow": "grow_hu", "seed": "seed_hu"}
 _DATES: Final = ("_date", "_since")  # ends of names of columns with dates of a patient's life
 _DIRECTIONS: Final = ("row", "column", "slice")  # of spacing
 _AXES: Final = ("x", "y", "z")  # patient LPS
+_STATUSES: Final = ("reported", "no_calcification", "refused")  # outcomes of the analysis
 _OLDEST: Final = 90
 """Years: from here an age may identify, and all are one group."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table."""
 
@@ -41,12 +42,12 @@ class Column:
     kind: Kind
     path: str
     """Where the value stands in ``report.json``, or how it follows from it."""
+    read: Callable[[Any], Cell]
+    """Value from the report, the study or the lesion."""
     words: tuple[str, ...] = ()
     """Every word a cell may hold, where there are few."""
     is_identifying: bool = False
     """Left out unless identifiers are asked for."""
-    read: Callable[[Any], Cell]
-    """Value from the report, the study or the lesion."""
 
 
 def _fields(model: type[Record], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -70,20 +71,17 @@ def _bare(annotation: Any) -> Any:  # noqa: ANN401 - a type
     return annotation
 
 
-def _reader(path: tuple[str, ...]) -> Callable[[Any], Cell]:
+def _reader(path: Sequence[str]) -> Callable[[Any], Cell]:
     def read(value: Any) -> Cell:  # noqa: ANN401 - a record, then what it holds
         for name in path:
             if value is None:
                 return None
-            value = value[_AXES.index(name)] if isinstance(value, tuple) else getattr(value, _attribute(name))
+            field = "class_" if name == "class" else name
+            value = value[_AXES.index(name)] if isinstance(value, tuple) else getattr(value, field)
         cell: Cell = value.value if isinstance(value, Enum) else value
         return cell
 
     return read
-
-
-def _attribute(name: str) -> str:
-    return "class_" if name == "class" else name
 
 
 def _column(path: tuple[str, ...], kind: Any, prefix: str) -> Column:  # noqa: ANN401 - a type
@@ -95,37 +93,33 @@ def _column(path: tuple[str, ...], kind: Any, prefix: str) -> Column:  # noqa: A
     name = "_".join([*(folder for folder in folders if folder not in _PLAIN), leaf])
     words = get_args(kind) if get_origin(kind) is Literal else [*kind] if issubclass(kind, Enum) else ()
     return Column(
-        name=_RENAMED.get(name, name),
-        kind={float: "number", int: "integer", bool: "boolean"}.get(kind, "text"),  # type: ignore[arg-type]
-        path=prefix + ".".join(path),
-        words=tuple(str(word) for word in words),
+        _RENAMED.get(name, name),
+        {float: "number", int: "integer", bool: "boolean"}.get(kind, "text"),  # type: ignore[arg-type]
+        prefix + ".".join(path),
+        _reader(path),
+        words=tuple(map(str, words)),
         is_identifying=name.endswith(_DATES),
-        read=_reader(path),
     )
 
 
-def _counted(name: str, kind: Kind, path: str, read: Callable[[Any], Cell]) -> Column:
-    return Column(name=name, kind=kind, path=path, read=read)
+def _of_study(name: str, path: str, *, is_identifying: bool = False) -> Column:
+    return Column(name, "text", f"study.{path}", _reader(path.split(".")), is_identifying=is_identifying)
 
 
-def _of_study(
-    name: str,
-    path: str,
-    *,
-    kind: Kind = "text",
-    is_identifying: bool = False,
-    read: Callable[[Study], Cell] | None = None,
-) -> Column:
-    reader = read or _reader(tuple(path.split(".")))
-    return Column(name=name, kind=kind, path=f"study.{path}", read=reader, is_identifying=is_identifying)
-
-
-def _joined(values: Iterator[str] | tuple[str, ...]) -> str | None:
+def _joined(values: Iterable[str]) -> str | None:
     return "|".join(values) or None
 
 
+def _advice(owner: Any) -> Cell:  # noqa: ANN401 - a report or a lesion
+    return _joined(one.id for one in owner.recommendations)
+
+
 def _regions(status: str) -> Callable[[Report], Cell]:
-    return lambda report: _joined(tuple(row.region for row in report.searched if row.status == status))
+    return lambda report: _joined(row.region for row in report.searched if row.status == status)
+
+
+def _series(status: str) -> Callable[[Report], Cell]:
+    return lambda report: sum(one.status == status for one in report.series)
 
 
 def _state_of(flag: str) -> Callable[[Any], Cell]:
@@ -148,7 +142,7 @@ def _largest(report: Report) -> Cell:
 
 STUDY_IDENTITY: Final = (
     _of_study("study_instance_uid", "study_instance_uid"),
-    _of_study("patient_key", "patient.id, salted and hashed", read=lambda study: study.patient.id),
+    Column("patient_key", "text", "study.patient.id, salted and hashed", lambda study: study.patient.id),
     _of_study("patient_id", "patient.id", is_identifying=True),
     _of_study("patient_name", "patient.name", is_identifying=True),
     _of_study("birth_date", "patient.birth_date", is_identifying=True),
@@ -156,95 +150,67 @@ STUDY_IDENTITY: Final = (
     _of_study("study_date", "study_date", is_identifying=True),
     _of_study("study_description", "description", is_identifying=True),
     _of_study("sex", "patient.sex"),
-    _of_study("age_years", "patient.age_years, whole years; 90 is 90 and older", kind="integer", read=_age),
+    Column("age_years", "integer", "study.patient.age_years, whole years; 90 is 90 and older", _age),
     _of_study("modality", "modality"),
     _of_study("body_part", "body_part"),
 )
 """Columns of studies that a refused study has too; read from a `Study`."""
 
 OUTCOME: Final = (
-    Column(
-        name="status",
-        kind="text",
-        path="outcome of the analysis",
-        words=("reported", "no_calcification", "refused"),
-        read=lambda outcome: outcome.status,
-    ),
-    _counted("code", "text", "why the study was refused: docs/error-codes.md", lambda outcome: outcome.code or None),
-    _counted("message", "text", "the same in words, with the remedy", lambda outcome: outcome.message or None),
+    Column("status", "text", "outcome of the analysis", lambda outcome: outcome.status, words=_STATUSES),
+    Column("code", "text", "why the study was refused: docs/error-codes.md", lambda outcome: outcome.code or None),
+    Column("message", "text", "the same in words, with the remedy", lambda outcome: outcome.message or None),
 )
 """Columns of studies on what came of the analysis; read from what has `status`, `code` and `message`."""
 
 STUDY_RESULTS: Final = (
-    _counted("concern", "text", "concern", lambda report: report.concern.value),
-    _counted("lesion_count", "integer", "number of lesions", lambda report: len(report.lesions)),
-    _counted("largest_max_diameter_mm", "number", "largest of lesions[].size.max_diameter_mm", _largest),
-    _counted("excluded_count", "integer", "sum of excluded[].count", lambda r: sum(one.count for one in r.excluded)),
-    _counted("incidental_count", "integer", "sum of incidental[].count", lambda r: sum(e.count for e in r.incidental)),
-    *(_counted(f"flag_{name}", "text", f"flags_summary.{name}", _state_of(name)) for name in Flags.model_fields),
-    _counted(
-        "recommendation_ids",
-        "text",
-        "recommendations[].id, joined by |",
-        lambda report: _joined(tuple(one.id for one in report.recommendations)),
-    ),
+    Column("concern", "text", "concern", lambda report: report.concern.value),
+    Column("lesion_count", "integer", "number of lesions", lambda report: len(report.lesions)),
+    Column("largest_max_diameter_mm", "number", "largest of lesions[].size.max_diameter_mm", _largest),
+    Column("excluded_count", "integer", "sum of excluded[].count", lambda r: sum(one.count for one in r.excluded)),
+    Column("incidental_count", "integer", "sum of incidental[].count", lambda r: sum(e.count for e in r.incidental)),
+    *(Column(f"flag_{name}", "text", f"flags_summary.{name}", _state_of(name)) for name in Flags.model_fields),
+    Column("recommendation_ids", "text", "recommendations[].id, joined by |", _advice),
     *(
-        _counted(f"regions_{status}", "text", f"searched[].region with status {status}, joined by |", _regions(status))
+        Column(f"regions_{status}", "text", f"searched[].region with status {status}, joined by |", _regions(status))
         for status in ("searched", "partly", "not_searched")
     ),
     *(
         Column(
-            name=made.name,
-            kind=made.kind,
-            path=made.path,
+            made.name,
+            made.kind,
+            made.path,
+            lambda report, read=made.read: read(report.technique),  # type: ignore[misc]
             words=made.words,
-            read=lambda report, read=made.read: read(report.technique),  # type: ignore[misc]
         )
         for made in (_column(path, kind, "technique.") for path, kind in _fields(Technique))
     ),
     *(
-        _counted(f"series_{status}_count", "integer", f"number of series with status {status}", read)
-        for status, read in (
-            (status, lambda report, status=status: sum(one.status == status for one in report.series))
-            for status in ("analysed", "skipped", "refused")
-        )
+        Column(f"series_{status}_count", "integer", f"number of series with status {status}", _series(status))
+        for status in ("analysed", "skipped", "refused")
     ),
-    _counted("software_version", "text", "software.version", lambda report: report.software.version),
-    _counted("rules_version", "text", "software.rules_version", lambda report: report.software.rules_version),
+    Column("software_version", "text", "software.version", lambda report: report.software.version),
+    Column("rules_version", "text", "software.rules_version", lambda report: report.software.rules_version),
 )
 """Columns of studies that only a report fills in."""
 
 LESION_RESULTS: Final = (
     *(_column(path, kind, "lesions[].") for path, kind in _fields(Lesion)),
-    *(
-        _counted(f"flag_{name}", "text", f"lesions[].flags.{name}.state", _state_of(name))
-        for name in Flags.model_fields
+    *(Column(f"flag_{name}", "text", f"lesions[].flags.{name}.state", _state_of(name)) for name in Flags.model_fields),
+    Column(
+        "leading_class", "text", "lesions[].differential[0].id", lambda one: _joined(e.id for e in one.differential[:1])
     ),
-    _counted(
-        "leading_class",
-        "text",
-        "lesions[].differential[0].id",
-        lambda lesion: lesion.differential[0].id if lesion.differential else None,
-    ),
-    _counted(
+    Column(
         "differential",
         "text",
         "lesions[].differential[], id and weight, joined by |",
-        lambda lesion: _joined(tuple(one.id + one.weight for one in lesion.differential)),
+        lambda one: _joined(entry.id + entry.weight for entry in one.differential),
     ),
-    _counted(
-        "recommendation_ids",
-        "text",
-        "lesions[].recommendations[].id, joined by |",
-        lambda lesion: _joined(tuple(one.id for one in lesion.recommendations)),
-    ),
+    Column("recommendation_ids", "text", "lesions[].recommendations[].id, joined by |", _advice),
 )
 """Columns of lesions behind those that name the study."""
 
 TABLES: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
-    {
-        "studies": (*STUDY_IDENTITY, *OUTCOME, *STUDY_RESULTS),
-        "lesions": (*STUDY_IDENTITY[:3], *LESION_RESULTS),
-    }
+    {"studies": (*STUDY_IDENTITY, *OUTCOME, *STUDY_RESULTS), "lesions": (*STUDY_IDENTITY[:3], *LESION_RESULTS)}
 )
 """Columns by name of the table."""

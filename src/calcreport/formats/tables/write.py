@@ -12,24 +12,14 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from calcreport.formats.characters import make_visible
-from calcreport.formats.tables.columns import (
-    LESION_RESULTS,
-    OUTCOME,
-    STUDY_IDENTITY,
-    STUDY_RESULTS,
-    TABLES,
-    Cell,
-    Column,
-    Kind,
-    Row,
-)
+from calcreport.formats.tables import columns as of
+from calcreport.formats.tables.columns import TABLES, Cell, Column, Kind, Row
 from calcreport.model.report import Report, Study
 
 if TYPE_CHECKING:
     import pyarrow
 
-_FORMULA: Final = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the beginning of a formula."""
+_FORMULA: Final = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 _KEY_CHARACTERS: Final = 16
 """Of the hash of a patient id: two of a million patients share it once in 37 million cohorts."""
 _ROW_GROUP: Final = 10_000  # rows of Parquet written at once
@@ -58,16 +48,16 @@ class StudyRows(Protocol):
 def study_row(study: Study, outcome: Outcome, report: Report | None) -> dict[str, Cell]:
     """Row of a study, with all that identifies it; without a report what one says is empty."""
     return (
-        {column.name: column.read(study) for column in STUDY_IDENTITY}
-        | {column.name: column.read(outcome) for column in OUTCOME}
-        | {column.name: None if report is None else column.read(report) for column in STUDY_RESULTS}
+        {column.name: column.read(study) for column in of.STUDY_IDENTITY}
+        | {column.name: column.read(outcome) for column in of.OUTCOME}
+        | {column.name: None if report is None else column.read(report) for column in of.STUDY_RESULTS}
     )
 
 
 def lesion_rows(report: Report) -> list[dict[str, Cell]]:
     """Row of each lesion, with all that identifies its study."""
-    whose = {column.name: column.read(report.study) for column in TABLES["lesions"][: -len(LESION_RESULTS)]}
-    return [whose | {column.name: column.read(lesion) for column in LESION_RESULTS} for lesion in report.lesions]
+    whose = {column.name: column.read(report.study) for column in TABLES["lesions"][: -len(of.LESION_RESULTS)]}
+    return [whose | {column.name: column.read(lesion) for column in of.LESION_RESULTS} for lesion in report.lesions]
 
 
 def table_files(
@@ -87,20 +77,15 @@ def table_files(
 def _cells(columns: Sequence[Column], studies: Iterable[StudyRows], table: str, salt: bytes) -> Iterator[list[Cell]]:
     for study in studies:
         for row in [study.study] if table == "studies" else study.lesions:
-            yield [
-                _key(row["patient_key"], salt) if column.name == "patient_key" else _visible(row[column.name])
-                for column in columns
-            ]
+            shown = {name: make_visible(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+            shown["patient_key"] = _key(row["patient_key"], salt)
+            yield [shown[column.name] for column in columns]
 
 
 def _key(patient_id: Cell, salt: bytes) -> str | None:
     if not patient_id:
         return None
     return hmac.new(salt, str(patient_id).encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:_KEY_CHARACTERS]
-
-
-def _visible(cell: Cell) -> Cell:
-    return make_visible(cell) if isinstance(cell, str) else cell
 
 
 def _csv(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:

@@ -10,8 +10,8 @@ from calcreport.formats.templates import Templates, render_template
 from calcreport.model.report import Report
 from calcreport.text.narrative import Narrative, narrate
 
-TEXT_TEMPLATE: Final = "report.txt.j2"
-_FULL_TEMPLATE: Final = "report_full.txt.j2"
+TEXT_TEMPLATE: Final = "report.txt.j2"  # of the section
+_FULL_TEMPLATE: Final = "report_full.txt.j2"  # of every detail
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature

@@ -27,6 +27,7 @@ from calcreport.formats.dicom.captures import (
 from calcreport.formats.dicom.instance import untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.report import Concern, FlagState
+from calcreport.text.wording import present
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -112,7 +113,7 @@ def colours(picture: Image.Image, height: int | None = None) -> set[tuple[int, .
 
 
 def film_capture(subject: Subject) -> Image.Image:
-    return draw_film_capture(picture(160), subject.report, subject.statements)
+    return draw_film_capture(picture(160), subject.words)
 
 
 def test_a_film_without_an_assessed_finding_claims_nothing() -> None:
@@ -194,7 +195,7 @@ def test_summary_and_key_image_change_with_the_flags() -> None:
         draw_summary(subject, PICTURES).tobytes() != draw_summary(replace(subject, report=report), PICTURES).tobytes()
     )
     before, after = (
-        draw_lesion_capture(PICTURES["images/L1.png"], told.lesions[0], told, subject.statements)
+        draw_lesion_capture(PICTURES["images/L1.png"], told.lesions[0], present(told, subject.statements))
         for told in (subject.report, report)
     )
     assert before.tobytes() != after.tobytes()

@@ -10,7 +10,7 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
-from calcreport.formats.code_table import measured_of
+from calcreport.formats.code_table import table_of
 from calcreport.formats.dicom import codes
 from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState, Lesion
 from calcreport.model.terms import PATTERN_LABELS
@@ -129,8 +129,8 @@ def test_a_name_in_the_table_that_the_report_does_not_know_is_refused(monkeypatc
 
 
 def test_every_number_told_is_a_field_of_a_lesion() -> None:
-    groups = ("size", "projected", "pixels", "mass", "levels", "plain")
-    told = [path for group in groups for path, *_ in measured_of(group)]
+    groups = ("size", "projected", "pixels", "skin_line", "mass", "levels", "plain")
+    told = [path for group in groups for path in table_of(f"measured_{group}")]
     for path in (*told, *codes.OF_MINERAL, *codes.OF_MASS):
         section, field = path.split(".")
         section_type = Lesion.model_fields[section].annotation

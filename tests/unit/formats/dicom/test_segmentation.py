@@ -249,7 +249,7 @@ def test_a_segment_knows_its_lesion_whatever_its_name() -> None:
     lesions = (made.lesion_of(1, id="L1 mass"), made.lesion_of(2, id="L1"))
     subject = made.ct_subject(made.volume_of(SHAPE), [(APART, BESIDE), (BESIDE, None)], lesions=lesions)
     segments = list_segments(subject)
-    assert [(one.lesion_id, one.is_mass) for one in segments] == [("L1 mass", False), ("L1", False), ("L1 mass", True)]
+    assert [(one.lesion.id, one.is_mass) for one in segments] == [("L1 mass", False), ("L1", False), ("L1 mass", True)]
 
 
 def test_a_rejected_lesion_is_no_segment_and_nothing_left_is_no_object() -> None:

@@ -9,19 +9,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.formats import Templates
-from calcreport.formats.pictures.as_png import choose_view, find_marks, render_key_image, render_overview
+from calcreport.formats.pictures.as_png import (
+    SCALE_BARS_MM,
+    choose_view,
+    draw_scale_bar,
+    find_marks,
+    name_direction,
+    render_key_image,
+    render_overview,
+)
 from calcreport.formats.pictures.drawing import (
     CALLIPER,
     MINERAL,
     OTHER,
     PANEL_PX,
-    SCALE_BARS_MM,
     TEXT,
     View,
     choose_bar_length,
-    draw_scale_bar,
     free_place,
-    name_direction,
     trace_outline,
     write_text,
 )
