@@ -226,7 +226,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
     (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) <= HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
-    (lambda c: _is_streak(c.focus) and _meets_padding(c),
+    (lambda c: c.focus.peak_hu - c.focus.reference_hu < SURE_CNR * c.scene.noise_hu and _meets_padding(c),
      ExclusionReason.EXTERNAL, BRIGHT_RIM),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),

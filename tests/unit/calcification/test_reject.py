@@ -220,10 +220,10 @@ RIM = (ExclusionReason.EXTERNAL, "bright rim where the field of view cuts the bo
 @pytest.mark.parametrize(
     ("case", "is_rim"),
     [
-        ((24, True, 144.0), True),  # not nine noise deviations above its surroundings
-        ((24, True, 145.0), False),
-        ((25, True, 144.0), False),  # a voxel apart
-        ((24, False, 144.0), False),  # gas or a streak
+        ((24, True, 184.0), True),  # not thirteen deviations of the scan's noise above its surroundings
+        ((24, True, 185.0), False),
+        ((25, True, 184.0), False),  # a voxel apart
+        ((24, False, 184.0), False),  # gas or a streak
     ],
 )
 def test_where_the_field_of_view_cuts_the_body_only_what_stands_out_is_mineral(
