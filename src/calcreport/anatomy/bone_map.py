@@ -129,6 +129,10 @@ JOINT_MM: Final = 7.0  # the dense parts of two small bones are this far apart a
 CROWD_MM: Final = 30.0  # how near each other the bones of a hand or foot lie
 MIN_CROWD: Final = 4  # so many a slice of hand or foot shows there, and no limb (a knee three)
 MIN_SMALL_BONE_MM3: Final = 500.0  # volume of the last phalanx of a finger
+MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
+MIN_EPIPHYSIS_MM3: Final = 10_000.0
+"""An epiphysis of femur or tibia, or a condyle, is larger: a smaller piece with marrow in line beyond the end of a bone
+may be an ossified tendon."""
 PLAQUE_MM: Final = 3.0  # Plaques of a vessel's wall lie this close to its blood
 MIN_BODY_MM3: Final = 1_000_000.0  # of so much body or more ...
 MIN_BONE_SHARE: Final = 0.01  # ... bones take at least this: 3 % in a thigh, a third of that where fat is thickest
@@ -190,7 +194,7 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     main = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, main) | pieces.at_joints(bone)
+        bone |= pieces.in_wall(bone, main) | pieces.at_joints(bone, main)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
@@ -234,6 +238,13 @@ def _filled(bone: Mask, grid: Grid) -> Mask:
 def _grown(box: tuple[slice, ...], grid: Grid) -> tuple[slice, ...]:
     steps = np.ceil(CROWD_MM / np.array(grid.spacing_mm)).astype(int)
     return tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(box, steps, strict=True))
+
+
+def _middle_planes(own: Mask, grid: Grid) -> slice:
+    """Planes of a piece farther than a joint from both its ends, its middle at least."""
+    planes = np.flatnonzero(own.any(axis=(1, 2)))
+    margin = min(round(JOINT_MM / grid.spacing_mm[0]), (len(planes) - 1) // 2)
+    return slice(int(planes[0]) + margin, int(planes[-1]) + 1 - margin)
 
 
 def _is_crowd(bone: Mask, grid: Grid) -> bool:
@@ -316,17 +327,36 @@ class _Pieces:
                 found[i] = is_near and float(np.percentile(away, 20)) >= -WALL_MM
         return found
 
-    def at_joints(self, bone: Mask) -> Mask:
-        """Pieces with marrow a joint apart from one of the many bones of a hand or foot."""
+    def at_joints(self, bone: Mask, main: Mask) -> Mask:
+        """Pieces with marrow a joint apart from one of the many bones of hand or foot, or in line beyond a bone's end.
+
+        Spread fingers are farther apart than `CROWD_MM`: for what follows a bone in line, as a phalanx does, the whole
+        slice counts. What is as large as an epiphysis or condyle needs no other bones around. Vertebrae and ribs are
+        many bones as well: what lies in a section of `main` (grid shape) as large as a trunk's is in no hand or foot.
+        """
         found = np.zeros(len(bone), dtype=np.bool_)
         for i in self.large:
             if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
                 continue
             box = _grown(self.boxes[i - 1], self.grid)
             own, other = self.labels[box] == i, bone[self.labels[box]]
-            apart_mm = ndimage.distance_transform_edt(~own, sampling=self.grid.spacing_mm)
-            found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
+            near = other & (ndimage.distance_transform_edt(~own, sampling=self.grid.spacing_mm) <= JOINT_MM)
+            if not near.any():
+                continue
+            is_in_line = not near[_middle_planes(own, self.grid)].any()
+            found[i] = is_in_line and self.volume_mm3[i] >= MIN_EPIPHYSIS_MM3
+            if not found[i] and not self._is_in_trunk(i, main):
+                wide = self.labels[box[0]] if is_in_line else self.labels[box]
+                found[i] = _is_crowd(bone[wide] | (wide == i), self.grid)
         return found
+
+    def _is_in_trunk(self, i: int, main: Mask) -> bool:
+        """Whether the middle of a component lies in a section of the body larger than that of any limb."""
+        box = self.boxes[i - 1]
+        plane = (box[0].start + box[0].stop) // 2
+        own = self.labels[plane][box[1:]] == i
+        is_trunk = np.count_nonzero(main[plane]) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2] >= MIN_TRUNK_MM2
+        return bool(is_trunk and main[plane][box[1:]][own].any())
 
     def _extent_mm(self, i: int) -> Floats:
         return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))

@@ -185,10 +185,11 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     labels, count = ndimage.label(core)
     keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
     inner, boxes = erode(core, "cross"), ndimage.find_objects(labels)
-    for n in np.flatnonzero(keep):
+    for n in np.flatnonzero(keep[1:]) + 1:
         own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
         keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
     keep[labels[tubes]] = True
+    keep[0] = False  # an injected vein too dense for the core has no label, like all that is around the vessels
     return chosen(labels, keep)
 
 

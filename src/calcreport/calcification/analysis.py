@@ -22,6 +22,7 @@ from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.inner import MOST_IN_CAVITY, FeltMass, list_incidental, sort_by_labels, sort_inner
 from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.reject import BRIGHT_RIM
 from calcreport.calcification.scene import BULGE_MM, Scene
 from calcreport.calcification.skin import find_skin
 from calcreport.model.anatomy_labels import AnatomyLabels
@@ -34,6 +35,7 @@ from calcreport.settings import DetectionSettings
 
 # Note where metal is in the field of view.
 NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
+AT_RIM: Final = "The field of view cuts the body: faint calcification at its rim cannot be told from artefact."
 
 
 def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
@@ -101,6 +103,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     groups = group_foci(foci, weak, ground, distance_mm=settings.group_distance_mm)
     lesions += map_in_threads(measurer.group, groups)
     lesions.sort(key=_longest_mm, reverse=True)
+    blind = {NEAR_METAL: detection.has_metal, AT_RIM: any(one.detail == BRIGHT_RIM for one in detection.rejected)}
     return CtFindings(
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
@@ -109,7 +112,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
-        notes=(*chosen.notes, *((NEAR_METAL,) if detection.has_metal else ()), *unsure),
+        notes=(*chosen.notes, *(note for note, holds in blind.items() if holds), *unsure),
         maximum_intensity_hu=projection.result(),
         regions=scene.places.regions,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.bone_map import BONE_HU
@@ -128,7 +130,29 @@ def _is_bone(scene: Scene, component: int) -> bool:
     """Whether a component lies in the map of bones, or is a chip of their cortex that a raised limit leaves."""
     share = scene.share_on_grid(scene.bones.bone, component)
     is_possible = scene.limits.grow > BONE_HU and share >= CHIP_SHARE[0]
-    return share >= HALF or (is_possible and scene.share_on_grid(scene.bone_edge, component) >= CHIP_SHARE[1])
+    if share >= HALF or (is_possible and scene.share_on_grid(scene.bone_edge, component) >= CHIP_SHARE[1]):
+        return True
+    return share > 0 and scene.limits.grow < BONE_HU and _is_faint_inside(scene, component)
+
+
+def _is_faint_inside(scene: Scene, component: int) -> bool:
+    """Whether a component is bone as far as the map sees it, and the rest spongiosa too faint for the map.
+
+    Spongiosa lies between the cortex of its bone, within the convex outline of its section; mineral beside a bone does
+    not.
+    """
+    blocks = scene.bones.grid.of_fine(scene.components.indices(component))
+    bone = scene.bones.bone
+    is_seen = scene.bones.grid.hu[tuple(blocks.T)] >= BONE_HU
+    if not is_seen.any() or bone[tuple(blocks[is_seen].T)].mean() < HALF:
+        return False
+    low, high = blocks.min(axis=0), blocks.max(axis=0) + 1
+    within = np.zeros(high - low, dtype=np.bool_)
+    for level, plane in enumerate(bone[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]):
+        labels, _ = ndimage.label(plane, structure=np.ones((3, 3)))
+        for n, place in enumerate(ndimage.find_objects(labels), start=1):
+            within[level][place] |= convex_hull_image(labels[place] == n)
+    return float(within[tuple((blocks - low).T)].mean()) >= HALF
 
 
 def _is_parted(scene: Scene, component: int) -> bool:

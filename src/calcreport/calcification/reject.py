@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask
-from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3
+from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue, spread_of
 from calcreport.calcification.scene import HALF, Scene
+from calcreport.model.image import LOWEST_HU
 from calcreport.model.report import ExclusionReason
 
 MIN_IMPLANT_MM3: Final = 20.0  # less metal in a bone is no implant
@@ -96,6 +97,9 @@ STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
 MIN_STREAK_CNR: Final = 9.0  # ... by this ...
 SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
 MIN_STREAK_THICKNESS_MM: Final = 3.0  # ... be thicker than a streak
+BRIGHT_RIM: Final = (
+    "bright rim where the field of view cuts the body; check the source images"  # listed so, and noted in the report
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +168,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
     (lambda c: is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
-    (lambda c: c.focus.touches_border
-     and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
+    (lambda c: (c.focus.touches_border
+     and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS))
+     or _is_chip_at_end(c),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
@@ -177,6 +182,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
     (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) <= HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
+    (lambda c: c.focus.peak_hu - c.focus.reference_hu < SURE_CNR * c.scene.noise_hu and _meets_padding(c),
+     ExclusionReason.EXTERNAL, BRIGHT_RIM),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
     (lambda c: not is_mineral(c.focus) and not _is_plain(c),
@@ -224,7 +231,8 @@ def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
 
 def _is_small_part(case: _Case) -> bool:
     """Whether a component lies among the many bones of a hand or foot."""
-    if case.scene.region(case.focus.component) in {"head", "neck"}:
+    # A vertebra with its processes is many bones as well.
+    if case.scene.region(case.focus.component) in {"head", "neck", "back"}:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
 
@@ -232,6 +240,42 @@ def _is_small_part(case: _Case) -> bool:
 def _is_plain(case: _Case) -> bool:
     """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
     return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
+
+
+def _meets_padding(case: _Case) -> bool:
+    """Whether a component lies against what the scanner did not image.
+
+    Truncated projections brighten tissue there; at the skin, blur leaves no mineral beside a voxel of the lowest HU.
+    """
+    scene = case.scene
+    index, last = scene.components.indices(case.focus.component), np.array(scene.volume.hu.shape) - 1
+    steps = np.array([(0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
+    beside = np.clip(index[:, None] + steps, 0, last).reshape(-1, 3)
+    # Gas and streaks inside the body reach the lowest HU as well.
+    is_padding = (scene.volume.hu[tuple(beside.T)] <= LOWEST_HU) & scene.body.outside[
+        tuple(scene.coarse.of_fine(beside).T)
+    ]
+    return bool(is_padding.any())
+
+
+def _is_chip_at_end(case: _Case) -> bool:
+    """Whether a limit above `BONE_HU` shows a chip of a small dense piece that an end of the scan cuts beside bone."""
+    scene, (gap_mm, volume_mm3) = case.scene, BORDER_GAPS[0]
+    if scene.limits.grow <= BONE_HU:
+        return False
+    margin = np.ceil(gap_mm / np.array(scene.spacing_mm)).astype(int)
+    box = scene.components.box[case.focus.component]
+    low, high = np.maximum(box[:, 0] - margin, 0), np.minimum(box[:, 1] + margin, scene.volume.hu.shape)
+    if low[0] > 0 and high[0] < len(scene.volume.hu):
+        return False
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    labels, _ = ndimage.label(scene.volume.hu[i, j, k] >= BONE_HU, structure=np.ones((3, 3, 3)))
+    own = labels == labels[tuple(scene.components.indices(case.focus.component)[0] - low)]
+    is_cut = (low[0] == 0 and own[0].any()) or (high[0] == len(scene.volume.hu) and own[-1].any())
+    is_small = own.sum() * scene.volume.geometry.voxel_volume_mm3 < volume_mm3
+    first, last = scene.bones.grid.of_fine(np.stack([low, high - 1]))
+    near = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+    return bool(is_cut and is_small and scene.bones.bone[near].any())
 
 
 def _behind_knee_mm(scene: Scene, focus: Focus) -> float:

@@ -113,6 +113,40 @@ def test_a_small_bone_inside_the_scan_is_told_by_the_many_bones_it_has_joints_wi
     assert round(share(scan(*rays, *joint, *toe(0, 0, (-11.0, 19.0))), tube(6, 0, 0, (-9.0, 17.0)))) == expected
 
 
+FAR, NEAR = ((-45, 0), (0, 45), (45, 0)), ((-20, 0), (0, 20), (20, 0))
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "joint", "half_mm", "expected"),
+    [
+        (FAR, (-99.0, -16.0), (70.0, 70.0), 1),  # in line beyond a bone: fingers spread wide
+        (FAR, (-99.0, 99.0), (70.0, 70.0), 0),  # beside it
+        (NEAR, (-99.0, 99.0), (70.0, 70.0), 1),
+        (NEAR, (-99.0, 99.0), (90.0, 120.0), 0),  # beside a spine with its processes
+    ],
+)
+def test_in_line_beyond_a_bone_the_whole_slice_counts_and_a_trunk_has_no_small_bones(
+    neighbours, joint, half_mm, expected
+):
+    rays = [thing for x, y in neighbours for thing in toe(x, y, (-99.0, 99.0))]
+    aside = -17.0 if joint[1] > 0 else 0.0
+    made = scan(*rays, *toe(0, 0, joint), *toe(0, aside, (-11.0, 19.0)), half_mm=half_mm)
+    assert round(share(made, tube(6, 0, aside, (-9.0, 17.0)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("radius", "gap_mm", "expected"),
+    [(17.0, 4.0, 1), (17.0, 12.0, 0), (7.0, 4.0, 0)],  # an epiphysis; too far for one; too small: an ossified tendon
+)
+def test_what_is_large_and_follows_a_bone_in_line_is_its_epiphysis(radius, gap_mm, expected):
+    low = gap_mm - 10.0
+    where = tube(radius, 0, 0, (low, low + 30.0))
+    made = scan(
+        *toe(0, 0, (-99.0, -10.0), 17.0), (where, 900.0), (tube(radius - 3, 0, 0, (low + 3, low + 27.0)), 200.0)
+    )
+    assert round(share(made, where)) == expected
+
+
 @pytest.mark.parametrize(("z0", "expected"), [(37.0, 0), (48.0, 1)])
 def test_of_ossified_muscle_at_the_end_of_the_scan_a_cap_is_told_from_a_section(z0, expected):
     """What the end of the scan cuts through its middle is not told from a bone, and is taken for one."""

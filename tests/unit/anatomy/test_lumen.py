@@ -52,6 +52,13 @@ def test_a_vessel_through_the_scan_is_measured(blood, radius):
     assert not lumen.mask[:, :20, :20].any()
 
 
+def test_a_vein_of_undiluted_contrast_beside_the_vessels_makes_no_blood_of_everything():
+    lumen = look(painted((tube(12.0), 180.0), (tube(4.0, -30.0), 800.0)))
+    assert lumen.hu == pytest.approx(180, abs=20)
+    assert lumen.mask.mean() < 0.1
+    assert not lumen.mask[:, 49:51, 29:31].any(), "far denser than the blood"
+
+
 @pytest.mark.parametrize("blood", [45.0, 80.0])
 def test_blood_without_contrast_is_not_enhanced(blood):
     assert look(painted((tube(12.0), blood))).hu is None

@@ -7,6 +7,7 @@ import pytest
 
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.reject import beside_externals, is_plain_noise, judge, metal_blocks
+from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 from calcreport.model.report import ExclusionReason
 
 BOX = ((18, 24), (18, 24), (18, 24))
@@ -210,6 +211,63 @@ def test_what_the_side_of_the_picture_cuts_is_taken_as_bone_and_the_reader_told(
     found = verdict(make_scene(box), make_focus())
     expected = (ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images")
     assert found == (expected if is_cut else None)
+
+
+RIM = (ExclusionReason.EXTERNAL, "bright rim where the field of view cuts the body; check the source images")
+
+
+@pytest.mark.parametrize("outside_hu", [LOWEST_HU, NOT_IMAGED_HU])
+@pytest.mark.parametrize(
+    ("case", "is_rim"),
+    [
+        ((24, True, 184.0), True),  # not thirteen deviations of the scan's noise above its surroundings
+        ((24, True, 185.0), False),
+        ((25, True, 184.0), False),  # a voxel apart
+        ((24, False, 184.0), False),  # gas or a streak
+    ],
+)
+def test_where_the_field_of_view_cuts_the_body_only_what_stands_out_is_mineral(
+    scene, make_focus, outside_hu, case, is_rim
+):
+    first_row, is_outside, peak_hu = case
+    scene.volume.hu[:, first_row:] = outside_hu
+    scene.body.outside[:, 8:] = is_outside
+    focus = make_focus(peak_hu=peak_hu, evidence=100.0)
+    assert verdict(scene, focus) == (RIM if is_rim else None)
+
+
+@pytest.mark.parametrize(
+    ("case", "is_bone"),
+    [
+        (((56, 60), 500, True, 6), True),
+        (((0, 4), 500, True, 6), True),
+        (((56, 60), 500, False, 6), False),  # no bone beside it
+        (((54, 58), 500, True, 6), False),  # not cut
+        (((56, 60), 500, True, 9), False),  # 324 mm3
+        (((56, 60), 180, True, 6), False),  # the limit shows the whole piece
+    ],
+)
+def test_above_a_raised_limit_a_chip_of_what_the_scan_cuts_beside_bone_is_bone(make_scene, make_focus, case, is_bone):
+    """The piece has 300 HU; a chip of it, which ends a slice before the scan does, 600 HU."""
+    planes, grow, is_near, size = case
+    start = planes[0] + 1
+    chip = ((start, start + 2), (18, 20), (18, 20))
+    scene = make_scene(chip, hu=600, grow=grow)
+    piece = scene.volume.hu[slice(*planes), 18 : 18 + size, 18 : 18 + size]
+    piece[piece < 600] = 300
+    scene.bones.bone[:, 6, 4] = is_near
+    expected = (ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
+    assert verdict(scene, make_focus()) == (expected if is_bone else None)
+
+
+@pytest.mark.parametrize(("region", "is_edge"), [("back", True), (None, False), ("foot", False)])
+def test_a_vertebra_with_its_processes_is_no_hand_or_foot(make_scene, make_focus, monkeypatch, region, is_edge):
+    """Among small bones a speck that stands out this far is mineral; beside a spine it is the edge of bone."""
+    scene = make_scene(BOX, region=region)
+    scene.bones.bone[:, :, 8] = True
+    monkeypatch.setattr(type(scene.bones), "is_crowded", lambda *_: True)
+    found = verdict(scene, make_focus(volume_mm3=7.0, evidence=79.0))
+    assert found == ((ExclusionReason.NOISE, "edge of bone") if is_edge else None)
 
 
 def test_what_is_not_told_from_noise_is_noise(scene, make_focus):

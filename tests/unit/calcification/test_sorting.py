@@ -584,3 +584,22 @@ def test_a_chip_of_cortex_above_a_raised_limit_is_bone_with_a_share_in_it(make_s
     scene.bones.bone[10, 10, 10 : 10 + inside] = True
     scene.bones.bone[10, 9, 10:16] = True
     assert _is_bone(scene, 0) == is_bone
+
+
+@pytest.mark.parametrize(
+    ("rows", "grow", "is_bone"),
+    [
+        (slice(10, 20), 130, True),  # cortex on three sides: the faint inside lies between them
+        (slice(10, 14), 130, False),  # mineral that reaches far beyond a bone
+        (slice(10, 20), 180, False),
+    ],
+)
+def test_spongiosa_too_faint_for_the_map_lies_between_the_cortex_of_its_bone(make_scene, rows, grow, is_bone):
+    """Ten blocks square, 180 HU at most but for the cortex of a bone open to one side."""
+    scene = make_scene(((30, 48), (30, 60), (30, 60)), hu=max(160, grow), grow=grow)
+    for place in ((rows, 10), (rows.start, slice(10, 20)), (rows.stop - 1, slice(10, 20))):
+        scene.bones.bone[(slice(10, 16), *place)] = True
+    scene.bones.grid.hu[scene.bones.bone] = 400
+    scene.bones.grid.hu[~scene.bones.bone & (scene.bones.grid.hu > 100)] = 160
+    assert 0 < scene.share_on_grid(scene.bones.bone, 0) < 0.5
+    assert _is_bone(scene, 0) == is_bone
