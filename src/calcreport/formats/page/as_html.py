@@ -36,6 +36,8 @@ _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
 _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
+_LONGEST_ON_PAGE: Final = 324
+"""Characters of a name or id on the page, five groups of 64: a line of 3,000 takes the printer of pages 20 s."""
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
@@ -106,7 +108,14 @@ def _identify(report: Report, statements: Statements) -> dict[str, tuple[str, st
         ("study", study.description),
         ("accession", study.accession_number),
     )
-    return {name: (statements.say(f"page.{name}"), value) for name, value in rows if value}
+    return {
+        name: (
+            statements.say(f"page.{name}"),
+            value if len(value) <= _LONGEST_ON_PAGE else value[:_LONGEST_ON_PAGE] + "…",
+        )
+        for name, value in rows
+        if value
+    }
 
 
 def _head_of_sheets(report: Report, identity: Mapping[str, tuple[str, str]], statements: Statements) -> dict[str, Any]:
