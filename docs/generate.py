@@ -127,11 +127,22 @@ OTHERS: Final = {
 """Codes whose message is not written beside them in the code."""
 
 
+@cache
+def _sources() -> list[tuple[str, list[ast.AST]]]:
+    """Path of every module below the top, and the nodes of its syntax tree."""
+    files = sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py"))
+    return [
+        (path.relative_to(ROOT).as_posix(), list(ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+        for path in files
+    ]
+
+
+@cache
 def written() -> dict[str, str]:
     """Meaning and remedy by code, from the code tables and from every place that raises an error."""
     texts = {code: f"{entry.meaning}. {entry.remedy}" for code, entry in CODES.items()}
-    for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
-        for code, text in _raised(ast.parse(path.read_text(encoding="utf-8"))):
+    for _, nodes in _sources():
+        for code, text in _raised(nodes):
             if code not in CODES:
                 texts.setdefault(code, text)
     return {code: text for code, text in {**texts, **OTHERS}.items() if not _is_wording(code)}
@@ -147,15 +158,14 @@ def _places() -> dict[str, list[str]]:
     """Modules that name each code, or its ``.reason`` behind a variable area; first those that hold its text."""
     named: dict[str, list[str]] = {}
     stated: dict[str, list[str]] = {}
-    for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        place = path.relative_to(ROOT).as_posix().removeprefix("src/calcreport/")
-        for node in ast.walk(tree):
+    for path, nodes in _sources():
+        place = path.removeprefix("src/calcreport/")
+        for node in nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 named.setdefault(node.value, []).append(place)
             elif isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.JoinedStr):
                 named.setdefault(_spoken(node.value).removeprefix("…"), []).append(place)
-        for code, _ in _raised(tree):
+        for code, _ in _raised(nodes):
             stated.setdefault(code, []).append(place)
     return {code: list(dict.fromkeys([*stated.get(code, []), *places])) for code, places in named.items()}
 
@@ -194,14 +204,14 @@ def _module(code: str) -> str:
     return f"`{found[0]}`" if found else "–"
 
 
-def _raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _raised(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
     """Code and message of every call such as ``InputError(msg, code="…")``."""
     assigned = [
         (node.lineno, node.targets[0].id, node.value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     ]
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         if len(node.args) == 2 and isinstance(node.args[0], ast.Constant) and CODE.fullmatch(str(node.args[0].value)):
@@ -259,8 +269,10 @@ def main() -> int:
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
         names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
+        unexplained = ", ".join(sorted(mentioned() - set(written())))
         sys.stderr.write(f"not current: {names}; run: make docs\n" if stale else "")
-        return 1 if stale else 0
+        sys.stderr.write(f"codes that no text explains: {unexplained}\n" if unexplained else "")
+        return 1 if stale or unexplained else 0
     for path in stale:
         path.write_text(pages[path], encoding="utf-8")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,9 +77,13 @@ def _statements() -> dict[str, list[str]]:
     return said
 
 
+@cache
+def _tests() -> dict[str, str]:
+    """Text of the test files of rules, by name."""
+    files = sorted((ROOT / "tests").glob("unit/rules/test_*.py")) + sorted((ROOT / "tests").glob("properties/*.py"))
+    return {path.stem: path.read_text(encoding="utf-8") for path in files}
+
+
 def _named_in_tests(name: str) -> str:
     """Test files that name the row."""
-    files = sorted((ROOT / "tests").glob("unit/rules/test_*.py")) + sorted((ROOT / "tests").glob("properties/*.py"))
-    return (
-        ", ".join([path.stem for path in files if f'"{name}"' in path.read_text(encoding="utf-8")][:MOST_CASES]) or "-"
-    )
+    return ", ".join([stem for stem, text in _tests().items() if f'"{name}"' in text][:MOST_CASES]) or "-"

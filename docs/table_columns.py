@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import Any, Final
 
 import from_docstrings
@@ -86,7 +87,7 @@ def _meaning(column: Column) -> str:
     model: Any = Report
     text = ""
     for name in re.findall(r"[a-z_0-9]+", column.path.split(",")[0]):
-        texts = dict(from_docstrings.fields(model)) if hasattr(model, "model_fields") else {}
+        texts = _texts(model) if hasattr(model, "model_fields") else {}
         field = {"class": "class_"}.get(name, name)
         if field not in texts:
             break
@@ -94,6 +95,11 @@ def _meaning(column: Column) -> str:
         text = own or ("" if model is Report else (inspect.getdoc(model) or "").split("\n", 1)[0])
         model = _inner(model.model_fields[field].annotation)
     return text.replace("``", "`").replace("|", "\\|")
+
+
+@cache
+def _texts(model: type) -> dict[str, str]:
+    return dict(from_docstrings.fields(model))
 
 
 def _inner(annotation: Any) -> Any:  # noqa: ANN401 - a type

@@ -97,9 +97,7 @@ STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
 MIN_STREAK_CNR: Final = 9.0  # ... by this ...
 SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
 MIN_STREAK_THICKNESS_MM: Final = 3.0  # ... be thicker than a streak
-BRIGHT_RIM: Final = (
-    "bright rim where the field of view cuts the body; check the source images"  # listed so, and noted in the report
-)
+BRIGHT_RIM: Final = "bright rim where the field of view cuts the body; check the source images"  # noted in the report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

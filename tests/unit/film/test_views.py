@@ -373,6 +373,7 @@ def true_findings(
 SEEDS = (29, 32, 36, 40, 48, 65, 66, 78, 80, 86)
 
 
+@pytest.mark.accuracy
 @pytest.mark.slow
 def test_what_is_tied_is_one_lesion_wherever_the_films_were_held() -> None:
     """Lesions are missed at random, rows left out at random: no pair of different lesions is ever tied."""
@@ -395,6 +396,7 @@ def test_what_is_tied_is_one_lesion_wherever_the_films_were_held() -> None:
     assert right >= 12
 
 
+@pytest.mark.accuracy
 @pytest.mark.slow
 def test_films_of_different_patients_do_not_match() -> None:
     profiles = {seed: [film_profile(film) for film in study(seed)[0]] for seed in SEEDS}

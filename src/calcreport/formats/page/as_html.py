@@ -32,6 +32,8 @@ _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
 _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
+_LONGEST_ON_PAGE: Final = 324
+"""Characters of a name or id on the page, five groups of 64: a line of 3,000 takes the printer of pages 20 s."""
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
@@ -96,7 +98,8 @@ def _identify(words: Presenter) -> dict[str, tuple[str, str]]:
         ("study", study.description),
         ("accession", study.accession_number),
     )
-    return {name: (words.say(f"page.{name}"), value) for name, value in rows if value}
+    cut = ((name, value, value[:_LONGEST_ON_PAGE]) for name, value in rows if value)
+    return {name: (words.say(f"page.{name}"), head + "…" * (head != value)) for name, value, head in cut}
 
 
 def _head_of_sheets(identity: Mapping[str, tuple[str, str]], words: Presenter) -> dict[str, Any]:
