@@ -16,10 +16,10 @@ LARGEST_LENGTH_MM: Final = 2500.0
 _DECIMAL: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 """Decimal numbers of the core schema of YAML 1.2."""
 
-_DECIMAL_COMMA: Final = re.compile(r"^([-+]?[0-9]+),([0-9]+)$")
+_DECIMAL_COMMA: Final = re.compile(r"^([-+]?[0-9]+),([0-9]+)$")  # 1,5 as typed in most of Europe
 
 _AMBIGUOUS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")  # 1,250 is 1250 to one reader and 1.25 to another
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # a date as YYYY-MM-DD
 
 
 def _as_answer(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -97,10 +97,11 @@ def _as_contrast(value: Any) -> Any:  # noqa: ANN401
 Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
+# A finite number, also typed with a decimal comma
 Number = Annotated[float, BeforeValidator(read_number), Field(allow_inf_nan=False)]
 Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]  # mm
-Count = Annotated[int, BeforeValidator(read_number)]
-Day = Annotated[datetime.date, BeforeValidator(_as_day)]
+Count = Annotated[int, BeforeValidator(read_number)]  # a whole number
+Day = Annotated[datetime.date, BeforeValidator(_as_day)]  # a calendar day
 
 Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
 """Free text of a line, lower case."""

@@ -54,9 +54,9 @@ def _as_sex(value: Any) -> Any:  # noqa: ANN401
     return words.get(as_word(value), value.strip().upper()) if isinstance(value, str) else value
 
 
-Years = Annotated[Number, Field(ge=0, le=130)]
-Weeks = Annotated[Number, Field(ge=0, le=6800)]
-Months = Annotated[Number, Field(ge=0, le=1560)]
+Years = Annotated[Number, Field(ge=0, le=130)]  # age in years
+Weeks = Annotated[Number, Field(ge=0, le=6800)]  # weeks; as many as the longest age
+Months = Annotated[Number, Field(ge=0, le=1560)]  # months; as many as the longest age
 
 
 class PatientGiven(Record):
@@ -91,7 +91,7 @@ class Symptoms(Record):
 
 
 class FeltMass(Record):
-    """The lump as felt."""
+    """The mass as felt."""
 
     palpable: Answer = YesNo.UNKNOWN
     size_cm: Annotated[Number, Field(gt=0, le=100)] | None = None
@@ -99,7 +99,7 @@ class FeltMass(Record):
 
 
 class Growth(Record):
-    """The course as told."""
+    """The course as described."""
 
     rate: Annotated[Literal["none", "slow", "rapid", "unknown"], BeforeValidator(_as_rate)] = "unknown"
     weeks: Weeks | None = None
@@ -224,7 +224,7 @@ class Request(Hidden):
     referrer: Annotated[str, Field(max_length=200)] | None = None
 
 
-_Input = TypeVar("_Input", bound="Clinical")
+_Input = TypeVar("_Input", bound="Clinical")  # a typed section of the clinical data
 
 
 class Clinical(Record):
@@ -250,6 +250,7 @@ def _as_key(value: Any) -> Any:  # noqa: ANN401
     return str(value).strip() or None if isinstance(value, int | str) else value
 
 
+# What a row of a clinical table is found by; None where it is empty
 Key = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_as_key)]
 
 

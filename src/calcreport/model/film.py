@@ -173,7 +173,7 @@ class ProjectedLesion(LesionFacts):
     """
 
     shadows: tuple[Shadow, ...]
-    """One a view, the one that shows it best first; never empty."""
+    """One a view, the best view first; never empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

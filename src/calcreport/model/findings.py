@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from calcreport.model.lesion import MeasuredLesion
     from calcreport.model.report import Lesion
 
+# The tissue a lesion lies in.
 Tissue = Annotated[
     Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"],
     BeforeValidator(as_word),

@@ -26,7 +26,7 @@ class IncidentalKind(StrEnum):
 
 
 class Incidental(Record):
-    """Mineral of one kind and structure on one series: no lesion, told in one line."""
+    """Mineral of one kind and structure on one series: no lesion, stated in one line."""
 
     kind: IncidentalKind
     structure: str | None = None
@@ -68,17 +68,21 @@ class Doubt(NamedTuple):
     """One sentence: what could not be judged."""
 
 
+# Bone takes too small a share of the body.
 SKELETON_IMPLAUSIBLE: Final = Doubt(
     "check.skeleton_implausible",
     "The skeleton that was recognised is implausible: what is reported may be part of a bone.",
 )
+# Vessels look enhanced in a scan whose header says it is without contrast.
 LUMEN_IMPLAUSIBLE: Final = Doubt(
     "check.lumen_implausible",
     "The enhanced vessels that were recognised are implausible: what is reported may be contrast.",
 )
+# Dozens of deposits in one cavity.
 MANY_IN_CAVITY: Final = Doubt(
     "check.many_in_cavity", "Many deposits lie in one body cavity: they may belong to organs, vessels or bowel."
 )
+# The kernel of the series overshoots at edges.
 SHARP_KERNEL: Final = Doubt(
     "check.sharp_kernel", "A sharp lung or bone kernel exaggerates density: small deposits may be edges or noise."
 )

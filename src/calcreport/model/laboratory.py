@@ -49,10 +49,11 @@ def plain_unit(unit: str) -> str:
     return re.sub(r"[\s^*]", "", text).replace("iu/", "u/").replace("mcmol", "umol").replace("mcg", "ug")
 
 
-_CALCIUM: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}
-_PHOSPHATE: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}
-_ENZYME: Final = {"u/l": 1.0, "ukat/l": 60.0}
+_CALCIUM: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}  # mmol/L for one of each unit
+_PHOSPHATE: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}  # mmol/L for one of each unit
+_ENZYME: Final = {"u/l": 1.0, "ukat/l": 60.0}  # U/L for one of each unit
 
+# Tests of blood that a finding may depend on.
 _ROWS: Final[tuple[tuple[Any, ...], ...]] = (
     # test, name, unit, possible, reference, conventional unit and factor to it, factors of the spellings of units
     ("calcium", "serum calcium", "mmol/L", (1.0, 5.0), (2.20, 2.60), ("mg/dL", MG_DL_PER_MMOL_L_CALCIUM), _CALCIUM),
@@ -74,8 +75,8 @@ _ROWS: Final[tuple[tuple[Any, ...], ...]] = (
     ("urate", "serum urate", "umol/L", (20.0, 2000.0), (140.0, 430.0), ("mg/dL", 1 / 59.48),
      {"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 59.48}),
 )  # fmt: skip
-_ADULT_ONLY: Final = frozenset(("phosphate", "alp", "creatinine"))
-_BY_SEX: Final = {"creatinine": {"F": (45.0, 90.0), "M": (60.0, 110.0)}}
+_ADULT_ONLY: Final = frozenset(("phosphate", "alp", "creatinine"))  # children have other reference ranges
+_BY_SEX: Final = {"creatinine": {"F": (45.0, 90.0), "M": (60.0, 110.0)}}  # reference range in umol/L
 
 ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
     {test: Analyte(*row, reference_of=_BY_SEX.get(test), is_adult_only=test in _ADULT_ONLY) for test, *row in _ROWS}

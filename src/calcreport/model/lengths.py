@@ -18,8 +18,8 @@ _NAMED_LIMITS_MM: Final = (30.0, 40.0)
 
 _DEFAULT_LIMIT_MM: Final = 50.0  # limit of the size flag where a report does not hold its settings
 _CM_FROM_MM: Final = 10  # lengths that round to this are spelled in cm, shorter ones in mm
-_FLOAT_NOISE: Final = 6
-_MOST_DECIMALS: Final = 7
+_FLOAT_NOISE: Final = 6  # decimals of mm; what lies beyond is rounding of the arithmetic
+_MOST_DECIMALS: Final = 7  # decimals printed to tell a length from a limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class Lengths:
         """Spell several lengths in one unit, such as ``"5 x 4 x 5 mm"`` or ``"2.4 x 2.1 x 4.3 cm"``, from mm."""
         in_mm = max(round(extent) for extent in extents_mm) < _CM_FROM_MM
         per_unit, decimals, unit = (1, 0, "mm") if in_mm else (10, 1, "cm")
-        told = (self.digits(max(extent, 1), per_unit, decimals) for extent in extents_mm)
-        return f"{' x '.join(told)} {unit}"
+        texts = (self.digits(max(extent, 1), per_unit, decimals) for extent in extents_mm)
+        return f"{' x '.join(texts)} {unit}"
 
     def digits(self, length_mm: float, per_unit: int, decimals: int) -> str:
         """Digits of a length in a unit of `per_unit` mm, with as many decimals as show the side of every limit."""

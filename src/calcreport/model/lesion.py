@@ -80,7 +80,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LesionFacts:
-    """What measuring says of a lesion on CT and on radiographs alike, before any rule has spoken."""
+    """What measuring says of a lesion on CT and on radiographs alike, before any rule applies."""
 
     size: Size
     foci: Foci
@@ -134,7 +134,7 @@ class CtFindings:
     maximum_intensity_hu: NDArray[np.int16]
     """Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU."""
     regions: tuple[str, ...] = ()
-    """Parts of the body the image shows, from the head down, with their side where it is told."""
+    """Parts of the body the image shows, from the head down, with their side where it is known."""
     incidental: tuple[IncidentalFinding, ...] = ()
     """Mineral of organs, vessels, gut and airway."""
     doubts: tuple[Doubt, ...] = ()

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+# What registration says of a lesion's place in the earlier study
 PairStatus = Literal["matched", "ambiguous", "not_found", "new"]
 
 

@@ -1,4 +1,4 @@
-"""Tables of patterns, read from TOML and checked, a site's own laid over them, and how well a pattern's rows hold."""
+"""Tables of patterns, read from TOML and checked, a site's own applied to them, and how well a pattern's rows hold."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NEEDS: Final = ("lesion", "centre", "wall")
 NEUTRAL: Final = 0.6
 """Grade of a feature that cannot be read: it speaks neither way."""
 
-_HEAD: Final = frozenset({"source", "never_sure", "highest"})
+_HEAD: Final = frozenset({"source", "never_sure", "highest"})  # keys of a pattern that are no features
 
-Values = Mapping[str, Any]
+Values = Mapping[str, Any]  # measured features by name
 Grade = Any
 """A number, or an array of them for many lesions at once."""
 

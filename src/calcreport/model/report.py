@@ -335,7 +335,7 @@ class RejectedLesion(Record):
     lesion: Lesion
     """As drafted, with `review`."""
     finding: dict[str, Any]
-    """The same as the rules took it."""
+    """The same as given to the rules."""
 
 
 class PatientLevel(Record):
@@ -383,4 +383,4 @@ class Report(Record):
     """What the clinician and the image header both can say: age, sex, contrast, side, region."""
     rules: RulesUsed | None = None
     findings: dict[str, Any] | None = None
-    """Findings as the rules took them, lesions in report order: input of ``decide`` and of ``rules explain``."""
+    """Findings as given to the rules, lesions in report order: input of ``decide`` and of ``rules explain``."""

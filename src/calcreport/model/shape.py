@@ -18,8 +18,8 @@ from calcreport.model.terms import Record
 
 _MOST_CELLS: Final = 2_000_000_000  # voxels of the largest box a mask may be cut out of; more is damage
 
-_Index = Annotated[int, Field(ge=0)]
-_Count = Annotated[int, Field(ge=1)]
+_Index = Annotated[int, Field(ge=0)]  # place of the first voxel of a run
+_Count = Annotated[int, Field(ge=1)]  # voxels of a run
 
 
 class PackedMask(Record):

@@ -1,4 +1,4 @@
-"""Series and films of a study in the report: how they were made, what became of them, and what was searched."""
+"""Series and films of a study in the report: how they were made, their outcome, and what was searched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Thresholds(Record):
 
 
 class SeriesEntry(Record):
-    """One series and what became of it."""
+    """One series and its outcome."""
 
     series_instance_uid: str
     modality: str
@@ -98,4 +98,4 @@ class Technique(Record):
     patient_position: str | None = None
     notes: tuple[str, ...] = ()
     films: tuple[FilmTechnique, ...] = ()
-    """Radiographs, in the order they are told; empty for CT."""
+    """Radiographs, in the order of the text; empty for CT."""

@@ -50,7 +50,7 @@ class FlagState(StrEnum):
 
 @unique
 class Concern(StrEnum):
-    """Aggregate of the flags, most worrying first."""
+    """Aggregate of the flags, most severe first."""
 
     HIGH = "high"
     FLAGGED = "flagged"
@@ -81,7 +81,7 @@ DEPTH_ORDER: Final = (
     DepthClass.SUBFASCIAL,
     DepthClass.JUXTACORTICAL,
 )
-"""Least worrying first."""
+"""Least severe first."""
 
 DEEP: Final = frozenset({DepthClass.CROSSES_FASCIA, DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 """Classes with a part beneath the investing fascia."""

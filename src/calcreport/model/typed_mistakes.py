@@ -17,6 +17,7 @@ Root = TypeVar("Root", bound=BaseModel)  # what is typed into one file
 Mistake = tuple[str, str]
 """Kind, the last part of an error code, and the text by field name."""
 
+# Remedy for a laboratory value without unit
 _BARE_NUMBER: Final = "give value and unit, as in {value: 2.35, unit: mmol/L}"
 
 _PLAIN_WORDS: Final = dict.fromkeys(

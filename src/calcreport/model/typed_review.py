@@ -12,7 +12,7 @@ from calcreport.model.findings import FindingPattern
 from calcreport.model.terms import DepthClass, Record, YesNo
 from calcreport.model.typed_mistakes import checked, spell_path
 
-_LONGEST_TEXT: Final = 400
+_LONGEST_TEXT: Final = 400  # characters of a line a reader types
 
 
 def _positive(length: float | None) -> float | None:
@@ -25,7 +25,7 @@ def _positive(length: float | None) -> float | None:
 Extent = Annotated[Length | None, AfterValidator(_positive)]
 """A length in mm by the reader."""
 
-Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT)]
+Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT)]  # one line of text a reader types
 
 
 def _as_entry(name: str) -> BeforeValidator:
