@@ -184,3 +184,21 @@ def _check_impression(report: Report, text: str) -> None:
             if entry.is_referral and entry.text.split(". ")[0].rstrip(".") in item and "further lesion" not in first:
                 ids = {lesion.id for lesion in own if any(e.id == entry.id for e in lesion.recommendations)}
                 assert ids == {lesion.id for lesion in own} or len(own) == len(lesions), text
+
+
+def test_what_a_diagnosis_adds_in_brackets_goes_where_room_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {
+        "size": {"max_diameter_mm": 51.0},
+        "depth": {"class": "subfascial"},
+        "pattern": {"id": "P21", "confidence": "moderate"},
+        "location": {"region": "back", "tissue": "nerve"},
+    }
+    others = [{"size": {"max_diameter_mm": 9.0}, "location": {"region": region}} for region in ("thigh", "calf")]
+    said = {"growth": {"rate": "rapid"}, "mass": {"palpable": "yes", "size_cm": 6.0}}
+    report = report_on([node, *others], said, "CT")
+    text = write_section(report, templates())
+    assert "(the pattern does not separate benign from malignant nodes)" in text
+    monkeypatch.setattr("calcreport.text.section._MOST_WORDS", {3: len(text.split()) - 16})
+    (item, *_) = items(write_section(report, templates()))
+    assert "possible: calcified lymph node; a nerve-sheath tumour not excluded" in item
+    assert "Refer to a specialist sarcoma centre" in item

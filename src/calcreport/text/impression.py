@@ -255,9 +255,18 @@ def _describe_group(group: list[Lesion], words: Presenter) -> Line:
     """Name a group and its diagnoses: those that every lesion has with the same certainty, none that one lacks."""
     named = [{(entry.id, entry.certainty, entry.label) for entry in lesion.differential} for lesion in group]
     common = [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
-    line = [Part(capitalise(_name_and_judge(_name_group(group, words), common, words))), *_differ(common, words)]
+    judged = capitalise(_name_and_judge(_name_group(group, words), common, words))
+    line = [*_with_brackets_apart(judged, common), *_differ(common, words)]
     stable = describe_stability(group, words)
     return [*line, Part(join_next(stable), 3)] if stable else line
+
+
+def _with_brackets_apart(text: str, differential: list[Differential]) -> Line:
+    """Part what labels of diagnoses add in brackets from the sentence: where room is short it may be left out."""
+    labels = [entry.label for entry in differential if entry.label.endswith(")")]
+    brackets = "|".join(re.escape(label[label.rindex(" (") :]) for label in labels)
+    pieces = re.split(f"({brackets})", text) if brackets else [text]
+    return [Part(piece, number % 2) for number, piece in enumerate(pieces) if piece]
 
 
 def _name_and_judge(subject: str, differential: list[Differential], words: Presenter) -> str:

@@ -331,7 +331,8 @@ def _with_advice(
         known = {entry.text for entries in chosen for entry in entries}
         same = [k for k, entries in enumerate(chosen) if entries and {entry.text for entry in entries} <= own]
         if same:
-            line[0] = Part(words.say("section.advice_as", text=line[0].text, number=same[0] + 1))
+            end = next((k for k, part in enumerate(line[1:]) if part.text.startswith((". ", "; "))), len(line) - 1)
+            line[end] = Part(words.say("section.advice_as", text=line[end].text, number=same[0] + 1))
         covered = {entry.text for k in same[:1] for entry in chosen[k]}
         chosen.append(imp.choose_advice([entry for entry in advice if entry.text not in known]))
         again = {imp.sentences_of(entry)[0]: None for entry in advice if entry.text in known - covered}
