@@ -103,5 +103,7 @@ def test_candidates_are_those_of_the_detector(hu: int, count: int) -> None:
     assert all(set(FEATURES) <= set(numbers) and len(index) == 48 for index, numbers in found)
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 def test_rows_of_a_phantom_are_its_lesions_alone() -> None:
     assert {r["label"] for r in rows_of_phantom(5000)} == {"lesion"}

@@ -116,12 +116,13 @@ def told_of(item: str, report: Report) -> list[str]:
 def test_the_section_is_one_screen_and_no_stronger_than_the_report(
     typed: list[dict[str, Any]], said: dict[str, Any], modality: str
 ) -> None:
-    check_section(report_on(typed, said, modality))
+    findings = Findings.model_validate({"modality": modality, "lesions": typed})
+    check_section(report_of(findings, Clinical.model_validate(said), answer=decide))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_section_holds_its_laws_on_random_typed_inputs(part: int) -> None:
-    """`CALCREPORT_RANDOM_INPUTS` sets how many; 15,000 take about twelve minutes."""
+    """`CALCREPORT_RANDOM_INPUTS` sets how many; 15,000 take a few minutes."""
     rng = random.Random(SEED + part)
     for _ in range(COUNT // PARTS):
         typed = [random_lesion(rng) for _ in range(rng.choice((0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 5, 12)))]

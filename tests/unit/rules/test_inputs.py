@@ -12,6 +12,7 @@ from calcreport.model.clinical import Clinical, Labs, as_given, parse_clinical
 from calcreport.model.findings import FindingFeatures, Findings
 from calcreport.model.report import FlagState, YesNo
 from calcreport.rules import Ruleset, decide
+from calcreport.rules.conditions import facts_read
 from calcreport.rules.laboratory import weigh_labs
 from calcreport.rules.possible_answers import ASKED_WHEN, FIRST_ASKED, LAB_VALUES, UNASKED
 from calcreport.settings import PolicySettings
@@ -80,8 +81,9 @@ def test_every_input_has_its_place() -> None:
 def test_an_input_that_is_not_asked_for_is_read_by_no_rule_that_decides(ruleset: Ruleset) -> None:
     for name in UNASKED:
         fact = {"patient.sex": "sex"}.get(name, name)
-        readers = [rule.id for rule in ruleset.readers.get(fact, ()) if rule.table != "note"]
-        assert not readers, name
+        for rule in (rule for table, rules in ruleset.tables.items() if table != "note" for rule in rules):
+            read = {name for when in (rule.when, rule.strong) if when is not None for name in facts_read(when)}
+            assert fact not in read, rule.id
 
 
 @pytest.mark.parametrize("name", [*YES_NO, *(f"lesion.features.{feature}" for feature in FEATURES)])
