@@ -20,7 +20,7 @@ AT_LEAST ?= 80
 # Folders with real studies, and options of tests/accuracy/run_unseen.py, as in UNSEEN='--perturb all --write'
 DATA ?=
 UNSEEN ?=
-# Files or folders that make test is limited to; all when empty.
+# Files or folders that make test is limited to; tests/ when empty.
 TEST_PATHS ?=
 DEMO_STUDY := sample_dicoms/myositis_calf
 export PYTHON
@@ -59,12 +59,13 @@ demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report sec
 show-demo-study:
 	@echo $(DEMO_STUDY)
 
-test: $(VENV)/.dev-ready ## run all tests but the accuracy on phantoms
+test: $(VENV)/.dev-ready ## run all tests but accuracy on phantoms and those of the phantoms themselves
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)' $(TEST_PATHS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)' $(or $(TEST_PATHS),tests)
 
-accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind; make accuracy is the long run
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow'
+accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind (make accuracy: the long run), and the phantoms themselves
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow' tests
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal phantom/tests
 
 mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
 	$(BIN)/python tests/mutation/run.py $(FOLDER) --mutants $(MUTANTS) --seed $(SEED) --jobs $(TEST_JOBS) --at-least $(AT_LEAST)

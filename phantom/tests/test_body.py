@@ -89,8 +89,6 @@ def test_a_chest_without_contrast_holds_no_enhanced_blood(chest: tuple[CtVolume,
     assert share(enhanced, 250, 540) > 1.5 * share(chest[0], 250, 540)
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_the_same_seed_draws_the_same_chest_and_another_seed_another() -> None:
     scan = replace(COARSE, pixel_mm=4.0)
     first, again, other = (
@@ -142,8 +140,6 @@ def test_a_lesion_lies_in_the_tissue_that_its_place_names(
     assert lesion.bone_distance_mm > 0
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_a_lesion_of_a_painted_background_is_as_large_and_dense_as_the_truth_says() -> None:
     lesion = LesionRecipe(
         pattern="P09", diameter_mm=24.0, layer=Layer.SUBFASCIAL, hu=600.0, site="left paraspinal chest"
@@ -169,8 +165,6 @@ def incidentals(region: Region, *extras: Extra, **more: object) -> set[tuple[str
     return {(i.kind, i.structure) for body in setting.bodies for i in body.incidentals}
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("region", "extra", "kind", "structure"),
     [
@@ -203,8 +197,6 @@ def test_the_truth_counts_incidental_mineral_within_the_scan_only(chest: tuple[C
         assert 250 <= item.hu <= 500
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_the_mineral_of_an_incidental_lies_where_the_truth_says() -> None:
     scan = ScanRecipe(pixel_mm=1.2, spacing_mm=2.5, noise_hu=2.0)
     made = recipe(Region.ABDOMEN, extras=(Extra.STONES,), scan=scan, length_mm=240.0)
@@ -261,8 +253,6 @@ def test_a_cut_field_is_bright_at_its_rim_and_padded_outside() -> None:
     assert volume.hu[:, rows // 2 - 6 : rows // 2 + 6, :3].max() > 200
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_an_injected_vein_is_denser_than_any_artery_and_streaks() -> None:
     scan = replace(COARSE, contrast=Contrast.VENOUS)
     plain, injected = (
@@ -299,8 +289,6 @@ def test_drawn_recipes_repeat_and_have_room_for_their_lesions(region: Region) ->
     assert len(place_all(made, setting, rng, half_length_mm=half)) == len(made.lesions) >= 1
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_a_hand_has_twenty_seven_bones_and_two_sesamoids() -> None:
     made = recipe(Region.HAND, fat_mm=3.0, extras=(Extra.SPREAD_FINGERS,))
     bones = build_setting(made, np.random.default_rng(1), half_length_mm=60.0).bodies[0].bones[0]

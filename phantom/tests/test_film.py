@@ -105,8 +105,6 @@ def test_noise_is_what_the_dose_makes_it() -> None:
     assert ratios[1] == pytest.approx(2 * ratios[0], rel=0.15)
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_only_large_dense_foci_off_bone_are_asked_for() -> None:
     found = [
         (focus.is_required, focus.longest_mm, focus.contrast_to_noise, focus.over_bone_share)

@@ -159,8 +159,6 @@ def test_metal_is_clipped_at_the_ceiling_and_is_no_lesion() -> None:
     assert "nail" in truth.distractors
 
 
-@pytest.mark.accuracy
-@pytest.mark.slow
 def test_faint_mineral_under_noise_or_contrast_is_called_undetectable() -> None:
     lesion = LesionRecipe(pattern="P09", diameter_mm=5, hu=240)
     quiet = PhantomRecipe(

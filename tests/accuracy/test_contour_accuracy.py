@@ -12,7 +12,7 @@ import pytest
 
 from calcreport.model import drawn
 
-pytestmark = [pytest.mark.accuracy]
+pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
 
 SEEDS = 6
 

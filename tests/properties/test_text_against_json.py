@@ -124,7 +124,7 @@ def sentences(report: Report, told: Narrative) -> Iterator[str]:
         yield from (reason for entry in lesion.differential for reason in entry.because)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(lesions(), min_size=1, max_size=4))
 def test_each_length_of_a_report_has_one_form(typed: list[dict[str, Any]]) -> None:
     report = report_on(*typed)
@@ -138,7 +138,7 @@ def test_each_length_of_a_report_has_one_form(typed: list[dict[str, Any]]) -> No
                 assert f"{number} {unit}" in allowed, sentence if len(sentence) < 500 else (number, unit)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(lesions(), min_size=1, max_size=4))
 def test_advice_is_printed_for_exactly_the_lesions_that_have_it(typed: list[dict[str, Any]]) -> None:
     report = report_on(*typed)

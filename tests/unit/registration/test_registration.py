@@ -83,6 +83,8 @@ def _pair(now: list[tuple[np.ndarray, float]], before: list[tuple[np.ndarray, fl
     )  # fmt: skip
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 @pytest.mark.parametrize("slices", [slice(None), slice(12, None), slice(0, 36)])
 def test_a_turned_shifted_and_cropped_scan_is_laid_over_within_its_residual(slices: slice) -> None:
     registration = Registration(_scan([], earlier=False, seed=1), _scan([], earlier=True, seed=2, slices=slices))
