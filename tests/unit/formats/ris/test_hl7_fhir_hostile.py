@@ -27,8 +27,6 @@ import ris_reading
 SAMPLES = Path(__file__).parents[4] / "sample_dicoms"
 CHOSEN = ("deep_mass_thigh", "negative_calf", "phleboliths_thigh", "rim_mass_thigh_films")
 FOLDERS = [str(SAMPLES / name) for name in CHOSEN]
-    str(SAMPLES / name) for name in ("deep_mass_thigh", "negative_calf", "phleboliths_thigh", "rim_mass_thigh_films")
-]
 
 ATTACKS = [
     "|^~\\&", "a|b^c~d\\e&f", "\rMSH|^~\\&|EVIL||||20200101||ADT^A23|1|P|2.5.1\rPID|1||4712",
