@@ -9,6 +9,8 @@ from calcreport.calcification.analysis import analyse_ct
 from calcreport.model.image import Acquisition
 from calcreport.settings import DetectionSettings
 
+pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
+
 
 def analysed(seed, region=None, *, has_lesions):
     recipe = random_recipe(seed, has_lesions=has_lesions, region=Region(region) if region else None)

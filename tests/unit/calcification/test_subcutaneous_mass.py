@@ -34,6 +34,8 @@ def thigh_with_lump(plane_mm):
     return paint
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1055, 1101])
 def test_a_mass_close_to_the_fascia_stays_in_the_fat(seed):
     # Masses with an open shell in the subcutaneous fat, 2-3 mm above the fascia, that blocks of 3 mm join to it.

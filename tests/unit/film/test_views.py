@@ -407,6 +407,8 @@ def test_films_of_different_patients_do_not_match() -> None:
     assert len(matched) <= len(pairs) // 30
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["P01", "P05"])
 def test_two_views_of_one_lesion_are_one_lesion_of_the_report(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A knee gives the height; in place of the search, what is true of each film is found on it."""
