@@ -1,9 +1,10 @@
 """What ``calcreport cohort`` promises at full size: killed again and again, thousands of studies, throughput.
 
-usage: run_cohort.py [killed] [made] [throughput] [--studies N] [--seconds S] [--jobs N] [--keep DIR]
+usage: run_cohort.py [killed] [scheduler] [made] [throughput] [--studies N] [--seconds S] [--jobs N] [--keep DIR]
 
 killed      phantom studies (300), the run killed by SIGKILL every S seconds (20) until it is done: tables byte for byte
             those of an undisturbed run, and no finished study analysed twice
+scheduler   the same studies on two workers of a Dask scheduler, one of which is killed in the middle
 made        tiny studies (5,000): memory of the parent, and how long a finished cohort takes to be recognised
 throughput  phantom studies (60): studies a second against the median time of one study and the number of processes
 """
@@ -57,12 +58,17 @@ def write(folder: Path, number: int, hu: np.ndarray, **tags: str) -> None:
     LIMBS.write_slices(place, hu, uid=f"{UID}.{number}", tags={"PatientID": f"P{number}", **tags})
 
 
-def start(paths: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
+def start(paths: Path, out: Path, jobs: int, *further: object) -> subprocess.Popen[bytes]:
     """Start a run; its progress is shown."""
     words = [sys.executable, "-m", "calcreport", "cohort", paths, "--out", out, "--jobs", jobs, "--format", "json,png"]
     salt = out.parent / "salt"
     salt.write_text("salt")
-    return subprocess.Popen([*map(str, words), "--salt", str(salt)])
+    return subprocess.Popen([*map(str, words), "--salt", str(salt), *map(str, further)])
+
+
+def start_dask(*words: object) -> subprocess.Popen[bytes]:
+    """Start a scheduler or a worker."""
+    return subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_" + str(words[0]), *map(str, words[1:])])
 
 
 def most_memory_mb(process: subprocess.Popen[bytes]) -> float:
@@ -117,6 +123,33 @@ def killed(folder: Path, count: int, jobs: int, seconds: float) -> None:
     )
 
 
+def scheduled(folder: Path, count: int, jobs: int) -> None:
+    """Kill one of two workers when a third of the studies is finished."""
+    write_phantoms(folder / "in", count)
+    assert start(folder / "in", folder / "whole", jobs).wait() == 0
+    file, out = folder / "scheduler.json", folder / "out"
+    helpers = [start_dask("scheduler", "--scheduler-file", file, "--port", 0, "--no-dashboard")]
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        alone = ("--scheduler-file", file, "--nthreads", 1, "--no-nanny", "--local-directory", folder / "dask")
+        helpers += [start_dask("worker", *alone, "--no-dashboard") for _ in range(2)]
+        process = start(folder / "in", out, jobs, "--scheduler", file)
+        while process.poll() is None and len(stamps(out)) < count // 3:
+            time.sleep(0.05)
+        finished = stamps(out)
+        helpers[1].kill()
+        assert process.wait() == 0
+        now = stamps(out)
+        assert {name: now.get(name) for name in finished} == finished, "a finished study was analysed twice"
+        assert tables(out) == tables(folder / "whole"), "the tables differ"
+    finally:
+        for helper in reversed(helpers):
+            helper.kill()
+            helper.wait()
+    sys.stdout.write(f"scheduler: {count} studies, a worker lost after {len(finished)}; tables identical, none twice\n")
+
+
 def made(folder: Path, count: int, jobs: int) -> None:
     """Measure the parent, and how fast a finished cohort is recognised."""
     write_made(folder / "in", count)
@@ -153,18 +186,20 @@ def throughput(folder: Path, count: int, jobs: int) -> None:
 def main() -> None:
     """Run what was asked for, everything by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["killed", "made", "throughput", []], default=[])
+    parser.add_argument("what", nargs="*", choices=["killed", "scheduler", "made", "throughput", []], default=[])
     parser.add_argument("--studies", type=int)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     root = options.keep or Path(tempfile.mkdtemp(prefix="cohort-"))
-    for what in options.what or ["killed", "made", "throughput"]:
+    for what in options.what or ["killed", "scheduler", "made", "throughput"]:
         folder = root / what
         folder.mkdir(parents=True)
         if what == "killed":
             killed(folder, options.studies or 300, options.jobs, options.seconds)
+        elif what == "scheduler":
+            scheduled(folder, options.studies or 300, options.jobs)
         elif what == "made":
             made(folder, options.studies or 5000, options.jobs)
         else:
