@@ -187,6 +187,40 @@ def test_what_changed_is_analysed_again_and_what_was_only_touched_or_moved_is_no
     assert [row["study_instance_uid"] for row in _rows(out / "studies.csv")] == [_uid(1), _uid(2)]
 
 
+def test_masks_are_those_of_their_study_and_a_new_one_is_read(
+    run: Callable[..., subprocess.CompletedProcess[str]], write_study, tmp_path: Path
+) -> None:
+    for number in range(2):
+        write_study(tmp_path / f"in/s{number}", uid=_uid(number))
+    lesion, anatomy, out = tmp_path / "lesion", tmp_path / "anatomy", tmp_path / "out"
+    lesion.mkdir()
+
+    def go(*words: object) -> list[dict[str, str]]:
+        result = run("cohort", tmp_path / "in", "--out", out, *PRESENT, *words)
+        assert result.returncode in {0, 4}, result.stderr
+        return _rows(out / "studies.csv")
+
+    _write_mask(tmp_path / "in/s1", lesion / f"{_uid(1)}.nrrd", hu=-200)
+    assert [row["lesion_count"] for row in go("--lesion-mask", lesion)] == ["1", "1"]
+    masses = {row["study_instance_uid"]: row["mass_max_diameter_mm"] for row in _rows(out / "lesions.csv")}
+    assert (masses[_uid(0)], masses[_uid(1)] > "") == ("", True)
+    before = _stamps(out)
+    _write_mask(tmp_path / "in/s0", anatomy / _uid(0) / "femur_left.nii.gz", hu=100)
+    assert [row["lesion_count"] for row in go("--lesion-mask", lesion, "--anatomy", anatomy)] == ["0", "1"]
+    _write_mask(tmp_path / "in/s0", anatomy / _uid(0) / "femur_left.nii.gz", hu=1000)
+    assert [row["lesion_count"] for row in go("--lesion-mask", lesion, "--anatomy", anatomy)] == ["1", "1"]
+    assert _stamps(out)[_uid(1)] == before[_uid(1)]
+
+
+def _write_mask(images: Path, mask: Path, *, hu: int) -> None:
+    """Mask of all that is denser."""
+    import SimpleITK as sitk  # noqa: N813, PLC0415 - slow to import
+
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(images))
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.Cast(sitk.ReadImage(names) > hu, sitk.sitkUInt8), str(mask))
+
+
 def test_parts_of_a_job_array_share_one_folder(studies: Path, undisturbed: Path, tmp_path: Path) -> None:
     words = ("cohort", studies, "--out", tmp_path / "out", *PRESENT, "--jobs", 1, "--salt", _salt(undisturbed))
     parts = [_start(*words, "--shard", f"{part}/2") for part in (1, 2)]
