@@ -262,8 +262,8 @@ def _describe_group(group: list[Lesion], words: Presenter) -> Line:
 
 
 def _with_brackets_apart(text: str, differential: list[Differential]) -> Line:
-    """Part what labels of diagnoses add in brackets from the sentence: where room is short it may be left out."""
-    labels = [entry.label for entry in differential if entry.label.endswith(")")]
+    """Part what labels of tumours add in brackets from the sentence: where room is short it may be left out."""
+    labels = [entry.label for entry in differential if entry.is_tumour and entry.label.endswith(")")]
     brackets = "|".join(re.escape(label[label.rindex(" (") :]) for label in labels)
     pieces = re.split(f"({brackets})", text) if brackets else [text]
     return [Part(piece, number % 2) for number, piece in enumerate(pieces) if piece]
