@@ -151,6 +151,7 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
 
     A failure to write has a record too, which is not put in place.
     """
+    began_s = monotonic()
     gc.collect()  # what an earlier study left
     gc.disable()
     request = load_request(plan)
@@ -167,7 +168,7 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
         else:
             ResultsFolder(out, run_id=run_id).write_file(RECORD_FILE, known.to_bytes(), study=task.folder)
         return known
-    study, outcome = _analyse(task, request, key, ResultsFolder(out, run_id=run_id), on_step)
+    study, outcome = _analyse(task, request, key, ResultsFolder(out, run_id=run_id), on_step, began_s)
     if outcome.status != "refused" and (known := read_record(out, task.folder)) is not None:
         refusal_file(out, task.folder).unlink(missing_ok=True)
         return known
@@ -178,14 +179,17 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
 
 
 def _analyse(
-    task: StudyTask, request: Request, key: RecordKey, results: ResultsFolder, on_step: Callable[[str], None]
+    task: StudyTask,
+    request: Request,
+    key: RecordKey,
+    results: ResultsFolder,
+    on_step: Callable[[str], None],
+    began_s: float,
 ) -> tuple[Study, StudyOutcome]:
     from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - 0.2 s
 
-    began = monotonic()
-
     def beside(report: Report, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        return record_files(report, files, key=key, attempts=task.attempt, seconds=monotonic() - began)
+        return record_files(report, files, key=key, attempts=task.attempt, seconds=monotonic() - began_s)
 
     request = replace(
         request, clinical_data=task.clinical, anatomy=task.anatomy, lesion_mask=task.lesion_mask, beside=beside
