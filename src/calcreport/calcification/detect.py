@@ -117,7 +117,7 @@ def detect(
     foci = [f for f in foci if f not in loops]
     beside = "cut by the scan beside enteric contrast, probably the same"
     rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
-    pairs = [f for f in mirrored_at_ends(scene, foci) if not lies_in_contour(scene.components, contours, f)]
+    pairs = mirrored_at_ends(scene, [f for f in foci if not lies_in_contour(scene.components, contours, f)])
     foci = [f for f in foci if f not in pairs]
     alike = "cut by the end of the scan on both sides alike, taken as bone; check the source images"
     rejected += [Rejected(component=f.component, reason=ExclusionReason.SKELETON, detail=alike) for f in pairs]

@@ -288,11 +288,20 @@ def test_of_what_the_scan_cuts_a_mirrored_pair_is_bone(make_scene, row, first_co
     assert bool(found.foci) != is_bone
 
 
-@pytest.mark.parametrize("first_column", [24, 57])
-def test_a_single_piece_that_the_scan_cuts_stays(make_scene, first_column):
-    scene = make_scene(((0, 5), (12, 18), (first_column, first_column + 6)))
+@pytest.mark.parametrize("first_column", [24, 57])  # beside the middle, and on it: its own mirror image
+def test_without_a_mirror_image_what_the_scan_cuts_stays(make_scene, first_column):
+    scene = make_scene(((0, 5), (12, 18), (first_column, first_column + 6)), ((0, 5), (40, 46), (90, 96)))
     scene.bones.bone[:, 15, 19:21] = True
-    assert len(detect(scene, min_volume_mm3=10.0).foci) == 1
+    assert len(detect(scene, min_volume_mm3=10.0).foci) == 2
+
+
+def test_a_readers_contour_stands_above_a_mirrored_pair(make_scene):
+    scene = make_scene(((0, 5), (18, 24), (18, 24)), ((0, 5), (18, 24), (96, 102)))
+    scene.bones.bone[:, 15, 19:21] = True
+    mask = VoxelMask(voxels=np.ones((5, 6, 6), bool), offset=(0, 18, 18))
+    drawn_one = LesionContour(name="", mask=mask, is_cut=False)
+    assert detect(scene, min_volume_mm3=10.0).foci == ()
+    assert len(detect(scene, min_volume_mm3=10.0, contours=(drawn_one,)).foci) == 2
 
 
 def grid_of_boxes(count):
