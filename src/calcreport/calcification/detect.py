@@ -119,7 +119,7 @@ def detect(
     rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
     pairs = mirrored_at_ends(scene, [f for f in foci if not lies_in_contour(scene.components, contours, f)])
     foci = [f for f in foci if f not in pairs]
-    alike = "cut by the end of the scan on both sides alike, taken as bone; check the source images"
+    alike = "alike on both sides where the scan ends, taken as bone; check the source images"
     rejected += [Rejected(component=f.component, reason=ExclusionReason.SKELETON, detail=alike) for f in pairs]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [

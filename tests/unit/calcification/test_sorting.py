@@ -283,7 +283,7 @@ def test_of_what_the_scan_cuts_a_mirrored_pair_is_bone(make_scene, row, first_co
     )  # fmt: skip
     scene.bones.bone[:, 15, 19:21] = True
     found = detect(scene, min_volume_mm3=10.0)
-    alike = "cut by the end of the scan on both sides alike, taken as bone; check the source images"
+    alike = "alike on both sides where the scan ends, taken as bone; check the source images"
     assert details(found) == [alike] * 2 * is_bone
     assert bool(found.foci) != is_bone
 
