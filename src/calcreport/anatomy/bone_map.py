@@ -99,6 +99,9 @@ FLUID_HU: Final = (-10.0, 100.0)  # density of fluid, muscle and red marrow; see
 FLUID_DEPTH_MM: Final = 7.0
 """A core this deep within these limits may be fluid or muscle in a shell of mineral as well as red marrow, unless the
 component runs through the scan; in ribs and small bones blur mixes marrow with the cortex."""
+MIN_PLAIN: Final = 0.2
+"""Share of the area of its sections that tell marrow from fluid, from which on the others do not count against a bone:
+the head of a humerus on its scapula has 0.26; of a spindle with fluid the ends, less than a tenth."""
 METAL_HU: Final = 2_000.0  # A core denser than this is a nail in its bone
 MAX_CORTEX_HU: Final = 1_600  # Block means of cortex stay below; clasps and wires on the skin do not
 SAMPLED_SLICES: Final = 8  # slices of a component that are looked at: bones repeat themselves ...
@@ -374,12 +377,16 @@ class _Pieces:
         return any(s.start == 0 or s.stop == n for s, n in sides)
 
     def _marrow(self, i: int) -> tuple[float, float]:
-        """Shares of a component's sections, by area, with a core fainter than their rim: at all, and surely marrow."""
+        """Shares of a component's sections, by area, with a core fainter than their rim: at all, and surely marrow.
+
+        The second is of the sections that tell marrow from fluid, where these are enough.
+        """
         box = self.boxes[i - 1]
         planes = np.unique(np.linspace(box[0].start, box[0].stop - 1, SAMPLED_SLICES).round().astype(int))
         found = np.array([s for plane in planes for s in self._sections(i, int(plane))]).reshape(-1, 3)
         possible, sure = found[:, 0] @ found[:, 1:] / max(float(found[:, 0].sum()), 1.0)
-        return float(possible), float(sure)
+        plain = 1.0 - float(possible - sure)
+        return float(possible), float(sure) / (plain if plain >= MIN_PLAIN else 1.0)
 
     def _sections(self, i: int, plane: int) -> list[tuple[float, bool, bool]]:
         """Of the largest sections of a component in a slice: area, mm2; whether the core is fainter; surely marrow."""

@@ -27,6 +27,7 @@ from calcreport.calcification.reject import (
     judge,
     metal_blocks,
     metal_in_bone,
+    mirrored_at_ends,
 )
 from calcreport.calcification.scene import HALF, Scene
 from calcreport.calcification.size import as_point, farthest_pair
@@ -116,6 +117,10 @@ def detect(
     foci = [f for f in foci if f not in loops]
     beside = "cut by the scan beside enteric contrast, probably the same"
     rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
+    pairs = mirrored_at_ends(scene, [f for f in foci if not lies_in_contour(scene.components, contours, f)])
+    foci = [f for f in foci if f not in pairs]
+    alike = "alike on both sides where the scan ends, taken as bone; check the source images"
+    rejected += [Rejected(component=f.component, reason=ExclusionReason.SKELETON, detail=alike) for f in pairs]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [
         replace(focus, bone_gap_mm=0.0) for i in fused if (focus := examine(scene, i, skeleton)).peak_hu < METAL_HU

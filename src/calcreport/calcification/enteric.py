@@ -10,7 +10,9 @@ from calcreport.calcification.scene import Scene
 RAISED_HU: Final = 250.0
 """Growth limits from here on are raised above enhanced blood: what is fainter is seen in part or not at all."""
 MIN_POOL_MM3: Final = 150.0  # Smaller pools of enteric contrast are left to the reader
-MAX_POOL_HU: Final = 450.0  # Denser than this, no enteric or urinary contrast is taken for granted
+MAX_POOL_HU: Final = 450.0
+"""Denser than this, no enteric or urinary contrast is taken for granted, but for even fluid in fat with much gas
+against it (`MIN_SHRED_GAS_SHARE`)."""
 BLADDER_MM: Final = 28.0
 """Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
 GAS_REACH_MM: Final = 60.0
@@ -40,8 +42,12 @@ def is_contrast_pool(scene: Scene, focus: Focus) -> bool:
         return True
     # Gas bubbles and the ends of the scan roughen bowel content; mineral in fat with gas against it is not expected.
     is_in_bowel = focus.gas_fraction > MIN_GAS_SHARE and focus.background_hu < 0 and focus.thickness_mm >= MIN_LOOP_MM
-    roughness = max(1.6 * scene.noise_hu + 10, LOOP_ROUGHNESS * focus.core_hu if is_in_bowel else 0.0)
-    is_homogeneous = focus.spread_hu < roughness and focus.core_hu < MAX_POOL_HU
+    even_hu = 1.6 * scene.noise_hu + 10
+    if focus.core_hu < MAX_POOL_HU:
+        is_homogeneous = focus.spread_hu < max(even_hu, LOOP_ROUGHNESS * focus.core_hu if is_in_bowel else 0.0)
+    else:
+        is_under_gas = focus.gas_fraction > MIN_SHRED_GAS_SHARE and focus.background_hu < 0
+        is_homogeneous = is_under_gas and focus.spread_hu < even_hu
     return is_homogeneous and focus.volume_mm3 >= MIN_POOL_MM3 and _lies_like_bowel(scene, focus)
 
 

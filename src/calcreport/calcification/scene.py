@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from scipy import ndimage
 
 from calcreport.anatomy.arrays import Ints, Mask, Spacing
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
-from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
+from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3, BoneMap
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, box_of
 from calcreport.anatomy.morphology import dilate
@@ -103,6 +104,17 @@ class Scene:
     def inner_wall(self) -> Mask:
         """Coarse mask of the cage and of the rim of the cavities against it, where ribs bulge inwards."""
         return dilate(self.places.cage, "cross", steps=self.coarse.steps(BULGE_MM))
+
+    @cached_property
+    def caged(self) -> Mask:
+        """Dense pieces on the grid of the bones, without bones and blood, half of which lies in the cage."""
+        grid, bones = self.bones.grid, self.bones
+        dense = (grid.hu >= BONE_HU) & ~bones.bone & ~bones.lumen
+        labels, count = ndimage.label(dense, structure=np.ones((3, 3, 3)))
+        blocks = self.coarse.of_fine(np.argwhere(dense) * np.array(grid.step) + np.array(grid.first))
+        held = np.bincount(labels[dense], self.places.cage[tuple(blocks.T)], count + 1)
+        share = held / np.maximum(np.bincount(labels[dense], minlength=count + 1), 1)
+        return np.asarray((share >= HALF)[labels])
 
     @cached_property
     def cortex_hu(self) -> float:

@@ -88,6 +88,24 @@ def test_a_solid_lump_of_60_mm_is_no_bone_inside_or_at_the_end_of_the_scan(z0, h
     assert share(scan((lump, hu)), lump) == 0
 
 
+@pytest.mark.parametrize(("borders", "expected"), [(4, 1), (1, 0)])
+def test_a_head_with_red_marrow_does_not_hide_the_marrow_of_its_scapula(borders, expected):
+    """Apart in most slices: of a rim around fluid with one slim bone too little tells marrow from fluid."""
+    head = tube(18, -30, 0, (-10, 999))
+    parts = [(head, CORTEX), (tube(15, -30, 0, (-7, 999)), FLUID)]
+    for y in (-30, -10, 10, 30)[:borders]:
+        parts += toe(20, y, (-30, 50), 7.0)
+    bars = lambda x, y, z: (np.hypot(x + 5, y) < 25) & (np.abs(y) < 3) | (np.abs(x - 20) < 3) & (np.abs(y) < 30)  # noqa: E731, ARG005
+    bridge = lambda x, y, z: bars(x, y, z) & (z < -4) & (z >= -10)  # noqa: E731
+    assert round(share(scan((bridge, CORTEX), *parts), head)) == expected
+
+
+def test_a_spindle_with_fluid_is_no_bone_however_long():
+    spindle = lambda x, y, z, less: (x - 20) ** 2 + y**2 < (15 * (1 - (z / 50) ** 2) - less).clip(0) ** 2  # noqa: E731
+    rim, core = (lambda x, y, z, less=less: spindle(x, y, z, less) for less in (0, 3))
+    assert share(scan((rim, 700.0), (core, FLUID)), rim) == 0
+
+
 def test_a_rim_of_40_mm_is_no_bone_even_where_the_scan_cuts_it():
     for z0 in (0.0, 55.0):
         rim = ball(20, 20, 0, z0)

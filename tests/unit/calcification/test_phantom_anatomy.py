@@ -41,5 +41,18 @@ def test_a_lesion_beside_cavity_or_bone_is_found(region, seed):
     assert len(found.lesions) == len(truth.lesions)
 
 
+@pytest.mark.parametrize(
+    ("region", "seed"), [("thorax", 61001), ("abdomen", 61000)], ids=["scapula and humerus", "ribs cut at their tips"]
+)
+def test_bones_of_the_trunk_are_no_lesions(region, seed):
+    assert analysed(seed, region, has_lesions=False)[0].lesions == ()
+
+
+def test_opacified_bowel_and_the_cartilage_of_a_rib_are_no_lesions():
+    """What remains lies behind: chips of the cortex of sacrum and vertebra, thinner than the map of bones shows."""
+    found, _ = analysed(61001, "abdomen", has_lesions=False)
+    assert [lesion for lesion in found.lesions if lesion.location.centroid_lps_mm[1] < 30] == []
+
+
 def test_a_slim_section_is_not_called_a_thigh():
     assert analysed(20001, "foot", has_lesions=False)[0].regions == ()

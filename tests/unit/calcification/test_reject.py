@@ -120,6 +120,42 @@ def test_a_small_piece_that_the_scan_cuts_beside_bone_is_bone(scene, make_focus,
     assert verdict(scene, focus) == (expected if is_bone else None)
 
 
+@pytest.mark.parametrize(
+    ("column", "touches", "volume_mm3", "is_bone"),
+    [(7, True, 799.0, True), (7, True, 800.0, False), (7, False, 799.0, False), (8, True, 799.0, False)],
+)
+def test_what_the_scan_cuts_on_a_bone_that_only_its_map_shows_is_bone(
+    scene, make_focus, column, touches, volume_mm3, is_bone
+):
+    """Two of seven blocks of the piece lie in the map: too few to be bone by them alone."""
+    scene.bones.bone[:, :, column:] = True
+    expected = (ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
+    found = verdict(scene, make_focus(touches_border=touches, volume_mm3=volume_mm3))
+    assert found == (expected if is_bone else None)
+
+
+@pytest.mark.parametrize(
+    ("first_block", "grow", "piece_hu", "is_cartilage"),
+    [
+        (9, 300, 200, True),
+        (12, 300, 200, False),  # less than half of the piece lies in the cage
+        (9, 180, 200, False),  # the limit shows the whole piece
+        (9, 300, 170, False),  # no piece holds the chip
+    ],
+)
+def test_above_a_raised_limit_a_chip_of_what_lies_in_the_cage_is_cartilage(
+    make_scene, make_focus, first_block, grow, piece_hu, is_cartilage
+):
+    """A band of blocks 6 to 15 along the columns; a chip of 600 HU fills block 7, outside the cage."""
+    chip = ((18, 24), (18, 24), (21, 24))
+    scene = make_scene(chip, hu=600, grow=grow)
+    scene.bones.grid.hu[6:8, 6:8, 6:16] = piece_hu
+    scene.bones.grid.hu[6:8, 6:8, 7] = 600
+    scene.places.cage[:, :, first_block:] = True
+    expected = (ExclusionReason.SKELETON, "rib or costal cartilage")
+    assert verdict(scene, make_focus()) == (expected if is_cartilage else None)
+
+
 KNEE = (ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)")
 PATELLA = {"volume_mm3": 2_000.0, "bone_gap_mm": 12.0, "peak_hu": 1_000.0, "core_hu": 599.0}
 FABELLA = {"volume_mm3": 1_500.0, "bone_gap_mm": 5.5}
@@ -330,6 +366,7 @@ POOL = {
 }  # fmt: skip
 """A round pool of dilute contrast in fat; what is not gas and ends of the scan is left out."""
 IN_GAS, AT_END = {"gas_fraction": 0.021}, {"touches_border": True}
+UNDER_GAS = POOL | {"gas_fraction": 0.051, "core_hu": 495.0, "peak_hu": 570.0, "spread_hu": 25.9}
 SHRED = POOL | {"core_hu": 349.0, "peak_hu": 360.0, "background_hu": 55.0, "thickness_mm": 5.0, "touches_border": True}
 
 
@@ -356,6 +393,10 @@ SHRED = POOL | {"core_hu": 349.0, "peak_hu": 360.0, "background_hu": 55.0, "thic
         (POOL | IN_GAS | {"spread_hu": 75.0}, 130, False),
         (POOL | IN_GAS | {"spread_hu": 74.9, "background_hu": 0.0}, 130, False),
         (POOL | IN_GAS | {"spread_hu": 74.9, "thickness_mm": 9.9}, 130, False),
+        (UNDER_GAS, 130, True),  # little diluted, but a fluid level
+        (UNDER_GAS | {"gas_fraction": 0.05}, 130, False),
+        (UNDER_GAS | {"background_hu": 0.0}, 130, False),  # in muscle
+        (UNDER_GAS | {"spread_hu": 26.0}, 130, False),
         (POOL | {"thickness_mm": 28.0, "spread_hu": 20.9, "core_hu": 900.0}, 130, True),  # a bladder, however dense
         (POOL | {"thickness_mm": 27.9, "spread_hu": 20.9, "core_hu": 900.0}, 130, False),
         (POOL | {"thickness_mm": 28.0, "spread_hu": 21.0, "core_hu": 900.0}, 130, False),

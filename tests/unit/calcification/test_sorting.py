@@ -264,6 +264,46 @@ def test_what_the_scan_cuts_beside_enteric_contrast_is_the_next_loop(make_scene)
     assert len(loops(6, first=1).foci) == 1
 
 
+@pytest.mark.parametrize(
+    ("row", "first_column", "first_slice", "size", "is_bone"),
+    [
+        (12, 90, 0, 6, True),
+        (22, 90, 0, 6, True),
+        (23, 90, 0, 6, False),  # 11 mm behind
+        (12, 101, 0, 6, False),  # 11 mm farther out
+        (12, 90, 1, 6, False),  # not cut
+        (12, 90, 0, 14, False),  # as large as a lesion
+        (12, 24, 0, 6, False),  # on the same side
+    ],
+)
+def test_of_what_the_scan_cuts_a_mirrored_pair_is_bone(make_scene, row, first_column, first_slice, size, is_bone):
+    """The bones lie around column 60; the one piece is 33 mm beside it."""
+    scene = make_scene(
+        ((0, 5), (12, 18), (24, 30)), ((first_slice, 5), (row, row + size), (first_column, first_column + size)),
+    )  # fmt: skip
+    scene.bones.bone[:, 15, 19:21] = True
+    found = detect(scene, min_volume_mm3=10.0)
+    alike = "alike on both sides where the scan ends, taken as bone; check the source images"
+    assert details(found) == [alike] * 2 * is_bone
+    assert bool(found.foci) != is_bone
+
+
+@pytest.mark.parametrize("first_column", [24, 57])  # beside the middle, and on it: its own mirror image
+def test_without_a_mirror_image_what_the_scan_cuts_stays(make_scene, first_column):
+    scene = make_scene(((0, 5), (12, 18), (first_column, first_column + 6)), ((0, 5), (40, 46), (90, 96)))
+    scene.bones.bone[:, 15, 19:21] = True
+    assert len(detect(scene, min_volume_mm3=10.0).foci) == 2
+
+
+def test_a_readers_contour_stands_above_a_mirrored_pair(make_scene):
+    scene = make_scene(((0, 5), (18, 24), (18, 24)), ((0, 5), (18, 24), (96, 102)))
+    scene.bones.bone[:, 15, 19:21] = True
+    mask = VoxelMask(voxels=np.ones((5, 6, 6), bool), offset=(0, 18, 18))
+    drawn_one = LesionContour(name="", mask=mask, is_cut=False)
+    assert detect(scene, min_volume_mm3=10.0).foci == ()
+    assert len(detect(scene, min_volume_mm3=10.0, contours=(drawn_one,)).foci) == 2
+
+
 def grid_of_boxes(count):
     """So many boxes of 4 voxels apart from each other in the abdomen."""
     return [((9 * (n // 12), 9 * (n // 12) + 4), (30, 34), (9 * (n % 12) + 3, 9 * (n % 12) + 7)) for n in range(count)]
