@@ -276,7 +276,8 @@ def mirrored_at_ends(scene: Scene, foci: list[Focus]) -> list[Focus]:
     for plane, side, end in ((0, 0, 0), (-1, 1, len(scene.volume.hu))):
         cut = [f for f in foci if box[f.component, 0, side] == end and f.volume_mm3 < BORDER_GAPS[1][1]]
         bones = np.argwhere(scene.bones.bone[plane])
-        if len(cut) < 2 or not len(bones):
+        # In limbs arteries come in pairs as well.
+        if len(cut) < 2 or not len(bones) or not scene.places.trunk.part[plane]:
             continue
         middle = np.append(end, (bones.mean(axis=0) + 0.5) * grid.step[1:] + grid.first[1:] - 0.5)
         away = geometry.lps_mm((box[[f.component for f in cut]].sum(axis=2) - 1) / 2) - geometry.lps_mm(middle)

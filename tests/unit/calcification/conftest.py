@@ -137,6 +137,7 @@ def make_scene() -> Callable[..., Scene]:
             places=SimpleNamespace(
                 cavity=np.zeros(blocks, dtype=np.uint8), cage=empty["cage"],
                 place=lambda _: SimpleNamespace(region=region),
+                trunk=SimpleNamespace(part=np.full(blocks[0], "pelvis")),
             ),
             components=find_components(values, find_runs(values, grow)),
         )  # fmt: skip

@@ -288,6 +288,14 @@ def test_of_what_the_scan_cuts_a_mirrored_pair_is_bone(make_scene, row, first_co
     assert bool(found.foci) != is_bone
 
 
+def test_in_limbs_a_mirrored_pair_stays(make_scene):
+    """Arteries of both legs mirror each other too."""
+    scene = make_scene(((0, 5), (12, 18), (24, 30)), ((0, 5), (12, 18), (90, 96)))
+    scene.bones.bone[:, 15, 19:21] = True
+    scene.places.trunk.part[:] = ""
+    assert len(detect(scene, min_volume_mm3=10.0).foci) == 2
+
+
 @pytest.mark.parametrize("first_column", [24, 57])  # beside the middle, and on it: its own mirror image
 def test_without_a_mirror_image_what_the_scan_cuts_stays(make_scene, first_column):
     scene = make_scene(((0, 5), (12, 18), (first_column, first_column + 6)), ((0, 5), (40, 46), (90, 96)))
