@@ -127,6 +127,8 @@ def test_mineral_that_was_not_listed_is_not_new() -> None:
     assert (place.status, place.earlier) == ("ambiguous", ())
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 def test_a_place_that_fits_badly_is_not_compared() -> None:
     """A lump of 26 mm where two small ones were turns its own neighbourhood: the earlier one lies 14 mm off."""
     one, other = SPOTS[0], SPOTS[0] + [0, 0, 14]
@@ -138,6 +140,8 @@ def test_a_place_that_fits_badly_is_not_compared() -> None:
     assert place.status == "matched" or "fit to" in place.reason
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 def test_two_that_became_one_are_compared_together() -> None:
     one, other = SPOTS[1], SPOTS[1] + [0, 0, 14]
     pairing = _pair([((one + other) / 2, 13.0)], [(one, 5.0), (other, 5.0)])
@@ -146,6 +150,8 @@ def test_two_that_became_one_are_compared_together() -> None:
     assert place.joint_mm == pytest.approx(24, abs=4)
 
 
+@pytest.mark.accuracy
+@pytest.mark.slow
 def test_parts_of_one_are_not_compared_with_it() -> None:
     one, other = SPOTS[0], SPOTS[0] + [0, 0, 14]
     pairing = _pair([(one, 5.0), (other, 5.0)], [((one + other) / 2, 13.0)])
