@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 _MISSING = "is not installed"
+_LONG = {"test_pacs_hook.py", "test_orthanc.py", "test_listen.py", "test_sr_valid.py", "test_cohort.py"}
+"""Files of tests that take a minute and more."""
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,11 @@ def need_tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits longest on other programs begins first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 @pytest.hookimpl(wrapper=True)
