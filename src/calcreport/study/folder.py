@@ -156,7 +156,11 @@ class ResultsFolder:
             final.rename(aside)
         try:
             partial.rename(final)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                _remove(aside)
+                self._swap(partial, name)  # another run put the study in place in between
+                return
             if has_older:
                 aside.rename(final)
             raise
