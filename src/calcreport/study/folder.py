@@ -28,6 +28,8 @@ _FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _PREFIX: Final = ".calcreport-"  # of folders that are being written or replaced
 _ABANDONED_SECONDS: Final = 60.0  # a folder that is moved aside is replaced within a second
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the disk takes no more
+_MET: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY})  # another run put its folder there just now
+_MOST_SWAPS: Final = 8  # how often a folder gives way to that of another run, which writes for far longer than it swaps
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # it may not be written to
 
 
@@ -150,20 +152,22 @@ class ResultsFolder:
         return self._root / f"{_PREFIX}{self._run_id}-{name}"
 
     def _swap(self, partial: Path, name: str) -> None:
+        """Put a study's folder in place of an older one, and of what another run puts there in between."""
         final, aside = _inside(self._root, name), self._temporary(f"{name}.replaced")
-        has_older = os.path.lexists(final)
-        if has_older:
-            final.rename(aside)
-        try:
-            partial.rename(final)
-        except BaseException as error:
-            if isinstance(error, OSError) and error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                _remove(aside)
-                self._swap(partial, name)  # another run put the study in place in between
-                return
-            if has_older:
-                aside.rename(final)
-            raise
+        for is_last in (*[False] * (_MOST_SWAPS - 1), True):
+            with suppress(FileNotFoundError):
+                final.rename(aside)
+            try:
+                partial.rename(final)
+                break
+            except BaseException as error:
+                is_met = isinstance(error, OSError) and error.errno in _MET
+                if is_met:
+                    _remove(aside)  # older than what is in place
+                elif os.path.lexists(aside):
+                    aside.rename(final)
+                if is_last or not is_met:
+                    raise
         _flush_folder(self._root)
         _remove(aside)
 

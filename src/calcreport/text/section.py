@@ -324,8 +324,8 @@ def _with_advice(
     chosen: list[list[Recommendation]] = []
     also: dict[str, list[str]] = {}
     printed: set[str] = set()
-    lines: list[list[tuple[Recommendation, list[str]]]] = []
-    firsts: list[int] = []  # place of what an item advises besides what it shares with an earlier one
+    # Of each item the place of its first sentence, behind what it shares with an earlier item, and its sentences.
+    lines: list[tuple[int, list[tuple[Recommendation, list[str]]]]] = []
     last = next((entry.id for advice in asked for entry in advice[:0:-1]), "")  # what the rules advise last, of all
     for (ids, line), advice in zip(phrases, asked, strict=True):
         own = {entry.text for entry in advice}
@@ -334,16 +334,16 @@ def _with_advice(
         if same:
             end = next((k for k, part in enumerate(line[1:]) if part.text.startswith((". ", "; "))), len(line) - 1)
             line[end] = Part(words.say("section.advice_as", text=line[end].text, number=same[0] + 1))
-        firsts.append(len(same[:1]))
         covered = {entry.text for k in same[:1] for entry in chosen[k]}
         chosen.append(imp.choose_advice([entry for entry in advice if entry.text not in known]))
         again = {imp.sentences_of(entry)[0]: None for entry in advice if entry.text in known - covered}
         again |= {text: None for entry in chosen[-1] for text in imp.sentences_of(entry) if text in printed}
         for text in again:
             also.setdefault(text, []).extend(name for name in ids if name not in also.get(text, ()))
-        lines.append([(entry, [t for t in imp.sentences_of(entry) if t not in printed]) for entry in chosen[-1]])
+        said = [(entry, [t for t in imp.sentences_of(entry) if t not in printed]) for entry in chosen[-1]]
+        lines.append((len(same[:1]), said))
         printed |= {text for entry in chosen[-1] for text in imp.sentences_of(entry)}
-    for (_, line), said, start in zip(phrases, lines, firsts, strict=True):
+    for (_, line), (start, said) in zip(phrases, lines, strict=True):
         for place, (entry, sentences) in enumerate(said, start):
             line.extend(_say(entry, sentences, _LAST if entry.id == last else place, also, words))
     return [line for _, line in phrases]

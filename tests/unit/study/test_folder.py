@@ -1,6 +1,8 @@
 import os
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from calcreport.errors import OutputError
 from calcreport.study.folder import ResultsFolder, folder_name
 
+NAME = "1.2.3"
 FILES = {"report.txt": b"new", "images/L1.png": b"picture"}
 
 
@@ -57,6 +60,45 @@ def test_a_failed_write_leaves_the_older_folder_as_it_was(results: ResultsFolder
         results.write_study("1.2", {"report.txt": b"new", "report": b"", "report/impossible": b""})
     assert (tmp_path / "out/1.2/report.txt").read_bytes() == b"old"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["1.2"]
+
+
+@pytest.mark.parametrize(("meetings", "is_written"), [(1, True), (7, True), (8, False)])
+def test_what_another_run_puts_in_place_in_between_gives_way(
+    results: ResultsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meetings: int, is_written: bool
+) -> None:
+    rename, left = Path.rename, [meetings]
+
+    def meet(self: Path, target: Path) -> Path:
+        if left[0] and self.name.endswith(".partial"):
+            left[0] -= 1
+            (tmp_path / "out" / NAME).mkdir()
+            (tmp_path / "out" / NAME / "other").touch()
+        return rename(self, target)
+
+    results.prepare()
+    results.write_study(NAME, {"report.txt": b"first"})
+    monkeypatch.setattr(Path, "rename", meet)
+    with nullcontext() if is_written else pytest.raises(OutputError):
+        results.write_study(NAME, {"report.txt": b"second"})
+    assert [path.name for path in (tmp_path / "out" / NAME).iterdir()] == ["report.txt" if is_written else "other"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
+
+
+def test_what_another_run_moves_aside_in_between_is_nothing_to_replace(
+    results: ResultsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def meet(self: Path, target: Path) -> Path:
+        if self.name == NAME:
+            shutil.rmtree(self)
+        return rename(self, target)
+
+    results.prepare()
+    results.write_study(NAME, {"report.txt": b"first"})
+    monkeypatch.setattr(Path, "rename", meet)
+    results.write_study(NAME, {"report.txt": b"second"})
+    assert (tmp_path / "out" / NAME / "report.txt").read_bytes() == b"second"
 
 
 def test_a_link_in_the_place_of_a_study_is_replaced_and_never_followed(results: ResultsFolder, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 from calcreport.service.inbox import IncomingFile
 from calcreport.service.service_settings import LimitSettings, ServiceSettings
+from calcreport.service.web import shut
 
 _CONNECTIONS_PER_ASSOCIATION: Final = 2
 """Connections that have not yet asked for an association may be as many again as there are associations."""
@@ -300,7 +301,6 @@ class Handler(RequestHandler):
 
 def _shut(connected: socket.socket) -> None:
     """End a connection; what waits on the socket wakes up."""
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+    shut(connected)
     with suppress(OSError):
         connected.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -17,7 +18,7 @@ _FAILED, _REASON = "00081198", "00081197"  # Failed SOP Sequence, Failure Reason
 _UNSTATED: Final = 0x0110  # a failure in processing, for a reason that is missing
 
 
-class _WebSink:
+class _WebSink(ABC):
     """A sink that is a server."""
 
     def __init__(self, name: str, settings: OrthancSinkSettings | DicomwebSinkSettings) -> None:
@@ -34,8 +35,9 @@ class _WebSink:
         finally:
             self._client.close()
 
+    @abstractmethod
     def _send(self, paths: list[Path]) -> None:
-        raise NotImplementedError
+        """Send files in an order of their own; raises `WebError`."""
 
 
 class OrthancSink(_WebSink):

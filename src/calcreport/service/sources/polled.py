@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from threading import Event, Thread
 from time import monotonic
@@ -31,7 +32,7 @@ _STEADY_S: Final = 300.0
 _UID: Final = re.compile(r"[0-9.]{1,64}")  # PS3.5 section 9.1, loosely
 
 
-class Source(Generic[Settings, Cursor]):
+class Source(ABC, Generic[Settings, Cursor]):
     """Something images come from. It knows nothing of the queue, the worker or other adapters.
 
     `name` is of lower-case letters and ``_``; it names the cursor and the counters. The journal gets codes of files
@@ -57,12 +58,13 @@ class Source(Generic[Settings, Cursor]):
         finally:
             self._close()
 
+    @abstractmethod
     def _begin(self, inbox: Inbox) -> Cursor:
-        raise NotImplementedError
+        """Where to go on from, as it was remembered."""
 
+    @abstractmethod
     def _look(self, inbox: Inbox, cursor: Cursor, stop: Event) -> Cursor:
         """Take what is new since the cursor; return where to go on."""
-        raise NotImplementedError
 
     def _close(self) -> None:
         """Give up what is open between two looks."""

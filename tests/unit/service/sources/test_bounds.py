@@ -104,6 +104,12 @@ class _Source(WebSource):
     def get(self, inbox):
         return self._fetch(inbox, "1.2.3", "/file", "*/*")
 
+    def _begin(self, _inbox):
+        return None
+
+    def _look(self, _inbox, _cursor, _stop):
+        return None
+
 
 @pytest.fixture
 def source(server, reply):
