@@ -1,11 +1,14 @@
 """What ``calcreport cohort`` promises at full size: killed again and again, thousands of studies, throughput.
 
-usage: run_cohort.py [killed] [scheduler] [made] [throughput] [--studies N] [--seconds S] [--jobs N] [--keep DIR]
+usage: run_cohort.py [killed] [scheduler] [made] [reported] [throughput] [--studies N] [--seconds S] [--jobs N]
+                     [--keep DIR]
 
 killed      phantom studies (300), the run killed by SIGKILL every S seconds (20) until it is done: tables byte for byte
             those of an undisturbed run, and no finished study analysed twice
 scheduler   the same studies on two workers of a Dask scheduler, one of which is killed in the middle
-made        tiny studies (5,000): memory of the parent, and how long a finished cohort takes to be recognised
+made        tiny studies (5,000), all refused: memory of the parent, and how long a finished cohort takes to be
+            recognised
+reported    the same of 5,000 phantom studies, each with a lesion and a report
 throughput  phantom studies (60): studies a second against the median time of one study and the number of processes
 """
 
@@ -30,6 +33,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 import conftest as LIMBS  # noqa: E402, N812 - a folder of tests, with the small studies of the others
 
 UID = "1.2.826.0.1.3680043.10.55"
+ALL = ["killed", "scheduler", "made", "reported", "throughput"]
 
 
 def write_phantoms(folder: Path, count: int) -> None:
@@ -150,9 +154,8 @@ def scheduled(folder: Path, count: int, jobs: int) -> None:
     sys.stdout.write(f"scheduler: {count} studies, a worker lost after {len(finished)}; tables identical, none twice\n")
 
 
-def made(folder: Path, count: int, jobs: int) -> None:
-    """Measure the parent, and how fast a finished cohort is recognised."""
-    write_made(folder / "in", count)
+def finished_twice(folder: Path, count: int, jobs: int) -> None:
+    """Run the cohort in ``in``; measure the parent, and how fast the finished cohort is recognised."""
     began = time.monotonic()
     most = most_memory_mb(start(folder / "in", folder / "out", jobs))
     first = time.monotonic() - began
@@ -163,8 +166,8 @@ def made(folder: Path, count: int, jobs: int) -> None:
     assert tables(folder / "out") == before
     page = (folder / "out/qc.html").stat().st_size / 1e6
     sys.stdout.write(
-        f"made: {count} studies of 20 files: {first:.0f} s, parent {most:.0f} MB; finished cohort recognised in "
-        f"{second:.1f} s, parent {again:.0f} MB; qc.html {page:.1f} MB\n"
+        f"{folder.name}: {count} studies of 20 files: {first:.0f} s, parent {most:.0f} MB; "
+        f"finished cohort recognised in {second:.1f} s, parent {again:.0f} MB; qc.html {page:.1f} MB\n"
     )
 
 
@@ -186,22 +189,23 @@ def throughput(folder: Path, count: int, jobs: int) -> None:
 def main() -> None:
     """Run what was asked for, everything by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["killed", "scheduler", "made", "throughput", []], default=[])
+    parser.add_argument("what", nargs="*", choices=[*ALL, []], default=[])
     parser.add_argument("--studies", type=int)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     root = options.keep or Path(tempfile.mkdtemp(prefix="cohort-"))
-    for what in options.what or ["killed", "scheduler", "made", "throughput"]:
+    for what in options.what or ALL:
         folder = root / what
         folder.mkdir(parents=True)
         if what == "killed":
             killed(folder, options.studies or 300, options.jobs, options.seconds)
         elif what == "scheduler":
             scheduled(folder, options.studies or 300, options.jobs)
-        elif what == "made":
-            made(folder, options.studies or 5000, options.jobs)
+        elif what in {"made", "reported"}:
+            {"made": write_made, "reported": write_phantoms}[what](folder / "in", options.studies or 5000)
+            finished_twice(folder, options.studies or 5000, options.jobs)
         else:
             throughput(folder, options.studies or 60, options.jobs)
     if options.keep is None:
