@@ -27,6 +27,8 @@ export PYTHON
 # One thread of linear algebra a process: the arrays are small, and the studies run side by side.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
+# Compiled modules are kept, whatever the machine prefers: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample accuracy-unseen mutate coverage wheel lock \
 	sbom clean
