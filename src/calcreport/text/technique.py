@@ -14,8 +14,6 @@ from calcreport.text.film import say_films, say_views
 from calcreport.text.statements import Statements
 from calcreport.text.wording import Presenter, as_sentence, name_body_part, spell_number
 
-_TOLD_SPACING_MM: Final = 0.05  # less between thickness and distance of slices is nothing that one dictates
-
 
 def name_region(
     side: str | None, words: Sequence[str | None], series_number: int | None, statements: Statements
@@ -199,7 +197,7 @@ def _describe_slices(technique: Technique, statements: Statements) -> str:
     if technique.slice_thickness_mm is None:
         return statements.say("technique.spaced", spacing=spacing)
     thickness = spell_number(technique.slice_thickness_mm)
-    is_told = abs(technique.slice_thickness_mm - technique.spacing_mm[2]) >= _TOLD_SPACING_MM
+    is_told = abs(technique.slice_thickness_mm - technique.spacing_mm[2]) >= 0.05  # mm; nobody dictates less
     identifier = "technique.slices_spaced" if is_told else "technique.slices"
     return statements.say(identifier, thickness=thickness, spacing=spacing)
 
