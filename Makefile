@@ -17,7 +17,7 @@ FOLDER ?= src/calcreport/rules
 MUTANTS ?= 150
 SEED ?= 13
 AT_LEAST ?= 80
-# Folders with real studies, and options of tests/accuracy/run_unseen.py, as in UNSEEN='--perturb all --write'
+# Folders with real studies (make docs, make accuracy-unseen), and options of tests/accuracy/run_unseen.py, as in UNSEEN='--perturb all --write'
 DATA ?=
 UNSEEN ?=
 # Files or folders that make test is limited to; tests/ when empty.
@@ -90,6 +90,7 @@ fmt: $(VENV)/.dev-ready ## format the code and mend what can be mended
 
 docs: $(VENV)/.dev-ready ## write the documentation that is made from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/read_aloud.py $(DATA)
 
 bench: $(VENV)/.dev-ready ## time and memory of CT and radiographs, against SimpleITK
 	$(BIN)/python bench/run.py

@@ -161,12 +161,13 @@ def _listen(options: argparse.Namespace, progress: Progress) -> int:
     return _printing("listen", "run", options, progress)
 
 
-def _decide(options: argparse.Namespace, _progress: Progress) -> int:
+def _decide(options: argparse.Namespace, progress: Progress) -> int:
     from calcreport.api import report_on_findings
     from calcreport.formats import RENDERERS
 
     given = {name: getattr(options, name) for name in ("clinical", "config", "rules", "templates", "prior")}
     report, templates = report_on_findings(options.findings, is_typed=True, **given)
+    progress.warn_of_rules(report.rules.warnings if report.rules else ())
     return _print(RENDERERS[options.format](report, templates, {}).decode("utf-8"))
 
 
@@ -176,6 +177,7 @@ def _render(options: argparse.Namespace, progress: Progress) -> int:
 
     names = ("review", "out", "format", "templates", "rules")
     job = render_job(Path(options.report), places=options.study, **{name: getattr(options, name) for name in names})
+    progress.warn_of_rules(job.ruleset.warnings)
     return _print(render_files(job, progress)[1])
 
 

@@ -58,6 +58,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     ``clinical.which_study``; `InputError` ``path.too_many_files``; `OutputError` when the results folder cannot be
     written to at all.
     """
+    progress.warn_of_rules(request.ruleset.warnings)
     results = None
     if request.out is not None:
         results = ResultsFolder(request.out, run_id=secrets.token_hex(6))

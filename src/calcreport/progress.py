@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TextIO
 
@@ -38,6 +39,11 @@ class Progress:
         """Show a line that stays, even when quiet."""
         self.close()
         self._write(f"calcreport: {text}\n")
+
+    def warn_of_rules(self, warnings: Iterable[str]) -> None:
+        """Show what a site's rules do to safety rows, even when quiet."""
+        for warning in warnings:
+            self.error(f"WARNING: {warning}; every report says so")
 
     def close(self) -> None:
         """Leave the terminal as it was found."""

@@ -30,6 +30,13 @@ def test_the_generated_pages_are_current_and_explain_every_code_of_the_source() 
     assert result.returncode == 0, result.stderr
 
 
+def test_the_reports_read_aloud_are_what_the_program_gives() -> None:
+    result = subprocess.run(
+        [sys.executable, ROOT / "docs/read_aloud.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 

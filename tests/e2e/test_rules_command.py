@@ -1,7 +1,9 @@
 """``calcreport rules``: list, explain, check, from the command line."""
 
 import json
+import re
 
+import pydicom
 import pytest
 
 from calcreport.resources import rule_texts
@@ -245,6 +247,50 @@ def test_analyze_takes_a_sites_rules_too(run, reports, limb, tmp_path) -> None:
     assert run("analyze", limb, "--out", tmp_path, "--rules", reports / "site.toml").returncode == 0
     (path,) = tmp_path.glob("*/report.json")
     assert json.loads(path.read_text())["rules"]["name"] == "calcreport+our-site"
+
+
+@pytest.fixture(scope="module")
+def unsafe(tmp_path_factory):
+    """A site's rules that take a red flag out."""
+    path = tmp_path_factory.mktemp("unsafe") / "site.toml"
+    path.write_text('schema = 1\nversion = "9"\nremoved = ["F2"]\n')
+    return path
+
+
+WARNING = "calcreport: WARNING: safety rows taken out: F2; every report says so\n"
+FOOT = "safety rows changed by the site"
+
+
+def test_a_safety_row_taken_out_is_warned_of_in_every_output(run, limb, unsafe, tmp_path) -> None:
+    """Also when quiet: it is no progress."""
+    formats = "text,text-full,json,html,png,sr,seg,sc,fhir,hl7"
+    words = ["analyze", limb, "--out", tmp_path, "--quiet", "--format", formats]
+    result = run(*words, "--rules", unsafe)
+    assert (result.returncode, result.stderr) == (0, WARNING)
+    assert FOOT in result.stdout.splitlines()[-1]
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert json.loads((folder / "report.json").read_text())["rules"]["warnings"] == ["safety rows taken out: F2"]
+    assert FOOT in json.loads((tmp_path / "summary.json").read_text())["software"]["rules_version"]
+    for name in ("report.txt", "report_full.txt", "oru.hl7", "fhir.json"):
+        assert FOOT in " ".join((folder / name).read_text().split()), name
+    (foot,) = re.findall(r"<footer>(.*?)</footer>", (folder / "report.html").read_text(), re.DOTALL)
+    assert FOOT in foot
+    report = pydicom.dcmread(folder / "sr.dcm")
+    values = [str(element.value) for element in report.iterall() if element.keyword == "TextValue"]
+    assert sum(FOOT in value for value in values) >= 2  # parameters of the algorithm, and the section as text
+    assert WARNING in run("render", folder / "report.json", "--rules", unsafe, "--out", tmp_path / "again").stderr
+
+    assert run(*words).stderr == ""
+    assert FOOT not in (folder / "report.html").read_text()
+
+
+def test_a_safety_row_taken_out_is_warned_of_by_every_command(run, reports, limb, unsafe, tmp_path) -> None:
+    decided = run("decide", reports / "f.yaml", "--rules", unsafe, "--format", "json")
+    assert (decided.returncode, decided.stderr) == (0, WARNING)
+    (tmp_path / "hook").mkdir()
+    assert WARNING in run("hook", limb, tmp_path / "hook", "--rules", unsafe).stderr
+    checked = run("rules", "check", unsafe)
+    assert "WARNING: safety rows taken out: F2" in checked.stdout
 
 
 def test_a_right_rule_file_is_told_with_what_it_changes(run, reports) -> None:

@@ -230,5 +230,5 @@ def _by_phase(
     if phase is Contrast.GIVEN:
         missed = f"{words.capitalize()}; faint calcification may be missed."
         return settings.unknown_hu, settings.unknown_hu, words, (missed,)
-    note = f"{words.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
+    note = "Thresholds for non-contrast CT were used because no enhanced vessels were seen."
     return *limits, f"{words}, enhanced vessels not seen", (note,)

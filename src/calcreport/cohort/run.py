@@ -89,6 +89,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
         raise ClinicalError(msg, code="clinical.which_study")
     number, count = options.shard
     request, out = request_from(_analysis(options)), Path(options.out or "").absolute()
+    progress.warn_of_rules(request.ruleset.warnings)
     results = ResultsFolder(out, run_id=f"cohort{number}of{count}x")
     results.prepare()
     private = out / PRIVATE

@@ -73,10 +73,9 @@ SKELETON_IMPLAUSIBLE: Final = Doubt(
     "check.skeleton_implausible",
     "The skeleton that was recognised is implausible: what is reported may be part of a bone.",
 )
-# Vessels look enhanced in a scan whose header says it is without contrast.
 LUMEN_IMPLAUSIBLE: Final = Doubt(
     "check.lumen_implausible",
-    "The enhanced vessels that were recognised are implausible: what is reported may be contrast.",
+    "Vessels look enhanced although the scan is recorded as non-contrast: what is reported may be contrast.",
 )
 # Dozens of deposits in one cavity.
 MANY_IN_CAVITY: Final = Doubt(

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LENGTH_LIMITS: Final = (
-    "size_limit_mm", "size_possible_mm", "small_lesion_limit_mm", "head_neck_note_mm", "phlebolith_limit_mm",
-    "tendon_deposit_limit_mm", "injection_granuloma_limit_mm", "small_nodule_limit_mm", "rice_grain_limit_mm",
-    "node_limit_mm",
-)  # fmt: skip
-"""Policy settings a lesion's length is compared with."""
+LENGTH_LIMITS: Final = ("size_limit_mm", "size_possible_mm", "small_lesion_limit_mm", "head_neck_note_mm")
+"""Policy settings that any lesion's length is compared with. Limits of single patterns are left out: no sentence names
+them, and "phleboliths, largest 1.49 cm" is no dictation."""
 
 _NAMED_LIMITS_MM: Final = (30.0, 40.0)
 """Limits that sentences of the rule tables name: soft-tissue chondroma, second cut-off of head and neck staging."""

@@ -255,7 +255,7 @@ def _describe_group(group: list[Lesion], words: Presenter) -> Line:
     """Name a group and its diagnoses: those that every lesion has with the same certainty, none that one lacks."""
     named = [{(entry.id, entry.certainty, entry.label) for entry in lesion.differential} for lesion in group]
     common = [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
-    judged = capitalise(_name_and_judge(_name_group(group, words), common, words))
+    judged = capitalise(_name_and_judge(_name_group(group, words), common, words, group[0].concern))
     line = [*_with_brackets_apart(judged, common), *_differ(common, words)]
     stable = describe_stability(group, words)
     return [*line, Part(join_next(stable), 3)] if stable else line
@@ -269,15 +269,16 @@ def _with_brackets_apart(text: str, differential: list[Differential]) -> Line:
     return [Part(piece, number % 2) for number, piece in enumerate(pieces) if piece]
 
 
-def _name_and_judge(subject: str, differential: list[Differential], words: Presenter) -> str:
-    """Add the likeliest diagnoses; a tumour behind something likelier is named as not excluded, not put forward."""
+def _name_and_judge(subject: str, differential: list[Differential], words: Presenter, concern: Concern) -> str:
+    """Add the likeliest diagnoses: tumours alone with an alert as suspected, behind others as not excluded."""
     for certainty, identifier in _LADDER.items():
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
             is_open = certainty == "possible" and not differential[0].is_tumour
             likely = [entry for entry in named if not (is_open and entry.is_tumour)]
             tumours = [entry for entry in named if is_open and entry.is_tumour]
-            judged = identifier if likely else "indeterminate"
+            is_suspected = concern is Concern.HIGH and all(entry.is_tumour for entry in likely)
+            judged = ("suspicious" if is_suspected else identifier) if likely else "indeterminate"
             text = words.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, words))
             labels = _join_labels(tumours, words)
             return words.say("impression.not_excluded", text=text, labels=labels) if tumours else text

@@ -197,7 +197,8 @@ def _describe_slices(technique: Technique, statements: Statements) -> str:
     if technique.slice_thickness_mm is None:
         return statements.say("technique.spaced", spacing=spacing)
     thickness = spell_number(technique.slice_thickness_mm)
-    identifier = "technique.slices" if thickness == spacing else "technique.slices_spaced"
+    is_told = abs(technique.slice_thickness_mm - technique.spacing_mm[2]) >= 0.05  # mm; nobody dictates less
+    identifier = "technique.slices_spaced" if is_told else "technique.slices"
     return statements.say(identifier, thickness=thickness, spacing=spacing)
 
 

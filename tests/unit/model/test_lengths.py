@@ -31,7 +31,9 @@ LENGTHS = bind_lengths(PolicySettings().model_dump())
         (45.2, "4.52 cm"),
         (20.1, "2.01 cm"),
         (40.2, "4.02 cm"),
-        (15.04, "1.504 cm"),
+        (14.9, "1.5 cm"),  # limits of phleboliths and of rice grains: no sentence names them
+        (23.4, "2.3 cm"),
+        (20.04, "2.004 cm"),
     ],
 )
 def test_a_length_is_dictated_in_mm_below_one_centimetre_and_never_as_a_limit(length_mm: float, text: str) -> None:

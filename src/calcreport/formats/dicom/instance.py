@@ -134,13 +134,13 @@ def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name:
     """Give an object its patient, study, series, maker and time, and write it: explicit VR little endian.
 
     The object has its SOP Class UID already, and is changed. `kind` is a key of `SERIES_NUMBERS`: objects of one kind
-    are one series, and `name` tells them apart. The same subject gives the same bytes.
+    are one series, and `name` tells them apart; a segmentation is one of its own: OHIF shows the first of a series.
     """
     report, revision = subject.report, subject.revision
     with untroubled():
         _identify(made, study_header(subject))
         made.SpecificCharacterSet = "ISO_IR 192"
-        made.SeriesInstanceUID = revision.series_uid(kind)
+        made.SeriesInstanceUID = revision.series_uid(kind + name if kind == "seg" else kind)
         made.SeriesNumber = SERIES_NUMBERS[kind]
         made.SeriesDescription = series_description(report)
         made.SOPInstanceUID = revision.instance_uid(kind, name)

@@ -190,9 +190,20 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
             _fill(made, (segments[place].mask.on_film(shape) for place, _ in _frames(made)))
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
             made.PatientOrientation = header.get("PatientOrientation", "")
+            made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [_measures(radiograph.scale.spacing_mm)]
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
         written[name] = finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
     return written
+
+
+def _measures(spacing_mm: tuple[float, float] | None) -> Dataset:
+    """Pixel measures of a film, never empty: Orthanc drops an empty item, and OHIF goes blank without one."""
+    measures = Dataset()
+    if spacing_mm:
+        measures.PixelSpacing = [format_number_as_ds(value) for value in spacing_mm]
+    else:
+        measures.PixelSpacingCalibrationDescription = "No pixel spacing"
+    return measures
 
 
 def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:

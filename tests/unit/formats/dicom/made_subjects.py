@@ -187,7 +187,12 @@ def ct_subject(
     return _subject(report_of(lesions), findings, volume, headers)
 
 
-def film_subject(masks: list[list[NDArray[np.bool_]]], *, shape: tuple[int, int] = (30, 21)) -> Subject:
+def film_subject(
+    masks: list[list[NDArray[np.bool_]]],
+    *,
+    shape: tuple[int, int] = (30, 21),
+    scale: FilmScale = FilmScale(kind=ScaleKind.NONE),  # noqa: B008 - frozen
+) -> Subject:
     """Study of radiographs: for each film the lesions on it as masks of the whole film, each a lesion of its own."""
     films, headers, lesions, measured = [], {}, [], []
     for number, found in enumerate(masks):
@@ -201,7 +206,7 @@ def film_subject(masks: list[list[NDArray[np.bool_]]], *, shape: tuple[int, int]
                 intensity=np.zeros(shape, np.float32),
                 picture=np.zeros(shape, np.uint8),
                 is_imaged=np.ones(shape, bool),
-                scale=FilmScale(kind=ScaleKind.NONE),
+                scale=scale,
                 view=FilmView(position="AP"),
                 reference=SliceReference(sop_instance_uid=uid, instance_number=number + 1),
                 series_instance_uid=SERIES,

@@ -24,7 +24,7 @@ from calcreport.formats.dicom.segmentation import (
     write_segmentation,
 )
 from calcreport.formats.dicom.subject import Subject
-from calcreport.model.film import PixelMask
+from calcreport.model.film import FilmScale, PixelMask, ScaleKind
 from calcreport.model.lesion import VoxelMask
 from calcreport.model.report import Mass
 
@@ -327,6 +327,21 @@ def test_hostile_and_missing_values_survive(values: dict[str, object], caplog: p
     assert not [record for record in caplog.records if "Анна" in record.getMessage() or "carets" in record.getMessage()]
 
 
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        (FilmScale(kind=ScaleKind.DETECTOR, spacing_mm=(0.143, 0.15)), {"PixelSpacing": [0.143, 0.15]}),
+        (FilmScale(kind=ScaleKind.NONE), {"PixelSpacingCalibrationDescription": "No pixel spacing"}),
+    ],
+)
+def test_a_film_says_its_pixels_in_an_item_that_is_never_empty(scale: FilmScale, expected: dict[str, object]) -> None:
+    """Orthanc drops an empty item of a sequence, and OHIF loses the whole page without this one."""
+    subject = made.film_subject([[np.ones((30, 21), bool)]], scale=scale)
+    (content,) = write_film_segmentations(subject).values()
+    (measures,) = pydicom.dcmread(io.BytesIO(content)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert {element.keyword: element.value for element in measures} == expected
+
+
 def test_each_radiograph_that_shows_a_lesion_has_its_own_segmentation() -> None:
     one, two, three = (np.zeros((30, 21), bool) for _ in range(3))
     one[3:9, 2:7] = two[20:25, 5:9] = three[1:29:2, 20] = True
@@ -347,7 +362,7 @@ def test_each_radiograph_that_shows_a_lesion_has_its_own_segmentation() -> None:
     assert [item.TrackingID for file in files for item in file.SegmentSequence] == ["L1", "L2", "L3"]
     assert all("FrameOfReferenceUID" not in file and _source(file).endswith("1.1.1") for file in files)
     assert len({str(file.SOPInstanceUID) for file in files}) == 2
-    assert len({str(file.SeriesInstanceUID) for file in files}) == 1
+    assert len({str(file.SeriesInstanceUID) for file in files}) == 2  # OHIF offers the first of a series
     assert write_film_segmentations(made.ct_subject(made.volume_of(SHAPE), [(APART, None)])) == {}
 
 
