@@ -22,7 +22,6 @@ MOST_RESIDUAL_MM: Final = 3.0
 place that was 14 mm off had a residual of 4.4 mm (tests/unit/registration)."""
 LEAST_SHARE: Final = 0.5  # One lesion holds at least this share of the other, where they are the same
 REACH_MM: Final = 1.0  # Beside the residual and half a voxel of each study: the edge of a deposit on another scanner
-REUSED_MM: Final = 25.0  # Within this of a place that was registered well, its transform holds
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
 LEAST_SLICES: Final = 1.5  # A lesion that is shorter than so many slices of the other study can be missed there
@@ -77,7 +76,6 @@ class Pairing:
     is_laid: bool = False
     """Whether the images could be registered at any lesion."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
-    _known: list[tuple[int, Floats, Laid]] = field(default_factory=list)
 
     def overlay(self) -> Overlay:
         """Pair the lesions, and name those that are new or gone."""
@@ -98,21 +96,13 @@ class Pairing:
     def _lay(self, series: int, deposit: Deposit) -> Laid | None:
         """Best registration of a lesion's neighbourhood among the earlier volumes that show its place."""
         middle = deposit.middle
-        for known_series, known, laid in self._known:
-            if known_series == series and float(np.linalg.norm(known - middle)) <= REUSED_MM:
-                return laid
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
             self.is_laid |= place.transform is not None
             if place.transform is not None and self._shows(self.volumes_before[other], place.before(middle[None])):
                 found.append(Laid(place=place, series=other))
-        if not found:
-            return None
-        best = min(found, key=lambda laid: laid.place.residual_mm)
-        if best.place.residual_mm <= MOST_RESIDUAL_MM / 2:
-            self._known.append((series, middle, best))
-        return best
+        return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
     def _registration(self, series: int, other: int) -> Registration:
         key = (series, other)
@@ -228,12 +218,9 @@ class Pairing:
     def _back(self, series: int, deposit: Deposit) -> tuple[Floats, float] | None:
         """Positions of an earlier lesion in the present study, and how far they may be off."""
         registration = self._registration(series, deposit.series)
-        if registration.whole is None:
+        here = registration.now(deposit.middle)
+        place = registration.at(here) if here is not None else None
+        if place is None or place.transform is None or place.residual_mm > MOST_RESIDUAL_MM:
             return None
-        inverse, residual_mm = registration.whole.GetInverse(), 0.0
-        for _ in range(2):  # the first place may be as far off as the whole body is
-            place = registration.at(np.array(inverse.TransformPoint(deposit.middle.tolist())))
-            if place.transform is None or place.residual_mm > MOST_RESIDUAL_MM:
-                return None
-            inverse, residual_mm = place.transform.GetInverse(), place.residual_mm
-        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), residual_mm
+        inverse = place.transform.GetInverse()
+        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), place.residual_mm
