@@ -74,7 +74,7 @@ class Pairing:
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
     is_laid: bool = False
-    """Whether the images could be registered at any lesion."""
+    """Whether the images could be registered at any lesion, so that it may be compared."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
 
     def overlay(self) -> Overlay:
@@ -99,7 +99,7 @@ class Pairing:
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
-            self.is_laid |= place.transform is not None
+            self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
             if place.transform is not None and self._shows(self.volumes_before[other], place.before(middle[None])):
                 found.append(Laid(place=place, series=other))
         return min(found, key=lambda laid: laid.place.residual_mm, default=None)

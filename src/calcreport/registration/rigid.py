@@ -42,14 +42,13 @@ BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
-FLAT_HU: Final = 40.0
-"""Standard deviation of a neighbourhood without seams: muscle with noise; a tenth of fat in it makes 45 HU."""
 POINTS: Final = 10_000
 """Of an image that are compared, the same every time: all of them are no more exact and take three times as long."""
 STEP: Final = 0.4  # First step of the optimiser, of a voxel: longer ones left the place where they began
 THREADS: Final = 2  # of SimpleITK
 
 Transform = sitk.Euler3DTransform  # rotation about a centre and a shift
+_Images = tuple[sitk.Image, sitk.Image, sitk.Image]  # now, before, and a mask of what is compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,8 +95,7 @@ class Registration:
     def whole(self) -> Transform | None:
         """The whole body registered."""
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
-        wholes = [[_whole(scan, step_mm) for scan in self.scans] for step_mm in (SHIFTS_MM, WHOLE_MM)]
-        (now, before), fine = wholes
+        now, before, *fine = (_whole(scan, step_mm) for step_mm in (SHIFTS_MM, WHOLE_MM) for scan in self.scans)
         if now is None or before is None or fine[0] is None or fine[1] is None:
             return None
         (fixed, mask), (moving, moving_mask) = fine[0], fine[1]
@@ -119,13 +117,11 @@ class Registration:
         for known, transform in self._regions:
             if float(np.linalg.norm(known - middle)) <= SHARED_MM:
                 return transform
-        found, images = self.whole, None if self.whole is None else self._around(middle, *REGION, self.whole, None)
-        if found is not None and images is not None:
-            region, likeness = _optimise(*images, found)
-            if likeness >= LEAST_LIKENESS:
-                found = region
-                self._regions.append((middle, region))
-        return found
+        images = None if self.whole is None else self._around(middle, *REGION, self.whole, None)
+        if self.whole is None or images is None:
+            return self.whole
+        self._regions.append((middle, _optimise(*images, self.whole)[0]))
+        return self._regions[-1][1]
 
     def now(self, before: Floats) -> Floats | None:
         """About where a place of the earlier scan lies in the present one, LPS mm."""
@@ -152,9 +148,8 @@ class Registration:
         transform = self.region(middle)
         if transform is None:
             return Place(transform=None)
-        steps = [turned(transform, middle[None])[0]]
-        likeness, apart = 0.0, float("inf")
-        images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
+        there, likeness, apart = turned(transform, middle[None])[0], 0.0, float("inf")
+        images: _Images | None = None
         for number, (radius_mm, step_mm) in enumerate((*NEIGHBOURHOODS, *AGAIN)):
             if number >= len(NEIGHBOURHOODS) and apart <= SETTLED_MM:
                 break
@@ -163,24 +158,18 @@ class Registration:
                 continue
             found, alike = _optimise(*around, transform)
             if alike < LEAST_LIKENESS:
-                if images is None or not _is_flat(around[0], around[2]):
-                    return Place(transform=None, likeness=alike)
-                break  # the larger neighbourhood says where it lies
-            images, transform, likeness = around, found, alike
-            steps.append(turned(transform, middle[None])[0])
-            apart = float(np.linalg.norm(steps[-1] - steps[-2]))
+                return Place(transform=None, likeness=alike)
+            images, transform, likeness, last = around, found, alike, there
+            there = turned(transform, middle[None])[0]
+            apart = float(np.linalg.norm(there - last))
         if images is None:
             return Place(transform=None)
-        doubts_mm = [apart, _surface_mm(*images, transform)]
-        for step in STARTS_MM:
-            other, alike = _optimise(*images, _shifted(transform, step))
-            if alike >= likeness - AS_ALIKE:
-                doubts_mm.append(float(np.linalg.norm(turned(other, middle[None])[0] - steps[-1])))
-        return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
+        residual_mm = max(apart, _surface_mm(*images, transform), _drift_mm(images, transform, likeness, middle))
+        return Place(transform=transform, likeness=likeness, residual_mm=residual_mm)
 
     def _around(
         self, middle: Floats, radius_mm: float, step_mm: float, transform: Transform, without: Floats | None
-    ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
+    ) -> _Images | None:
         """Images of a neighbourhood now and before, and a mask of what is compared."""
         now, before = self._volumes
         fixed = part_of(now, middle - radius_mm, middle + radius_mm, step_mm)
@@ -231,7 +220,11 @@ def _best_shift(
     except RuntimeError:  # one of them holds nothing that could be alike
         return None
     likeness = sitk.GetArrayViewFromImage(found)
-    offset = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape)) - (np.array(moving.GetSize()[::-1]) - 1)
+    # Along a shaft without ends every shift is as alike: the one that lays most of the bodies over each other counts.
+    shapes = np.array(fixed.GetSize()[::-1]), np.array(moving.GetSize()[::-1])
+    offsets = np.argwhere(likeness >= likeness.max() - AS_ALIKE) - (shapes[1] - 1)
+    shared = (np.minimum(shapes[0], offsets + shapes[1]) - np.maximum(offsets, 0)).prod(axis=1)
+    offset = offsets[shared.argmax()]
     # Block `offset` of the present scan lies on the first of the earlier one.
     step = np.array(fixed.GetSpacing())
     there = np.array(fixed.GetOrigin()) + offset[::-1] * step
@@ -253,14 +246,16 @@ def _optimise(
     method.SetMetricFixedMask(mask)
     if moving_mask is not None:
         method.SetMetricMovingMask(sitk.BinaryDilate(moving_mask, [1, 1, 1]))
-    method.SetMetricUseMovingImageGradientFilter(False)
-    method.SetMetricUseFixedImageGradientFilter(False)
+    # Gradients of the image as it is: a smoothed one leads elsewhere.
+    method.MetricUseMovingImageGradientFilterOff()
+    method.MetricUseFixedImageGradientFilterOff()
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(min(1.0, POINTS / max(1, fixed.GetNumberOfPixels())), 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=STEP * min(fixed.GetSpacing()), minStep=0.02, numberOfIterations=60, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-7
-    )
+        learningRate=STEP * min(fixed.GetSpacing()), minStep=0.02, numberOfIterations=60, relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-7,
+    )  # fmt: skip
     method.SetOptimizerScalesFromPhysicalShift()
     found = _centred(start, _middle(mask))
     method.SetInitialTransform(found, inPlace=True)
@@ -273,10 +268,16 @@ def _optimise(
     return (found if best <= before else start), float(np.sqrt(max(0.0, -min(best, before))))
 
 
-def _is_flat(image: sitk.Image, mask: sitk.Image) -> bool:
-    """Whether noise is most of what a neighbourhood shows, so that no place in it is alike another."""
-    hu = sitk.GetArrayViewFromImage(image)[sitk.GetArrayViewFromImage(mask) > 0]
-    return bool(hu.std() < FLAT_HU)
+def _drift_mm(images: _Images, transform: Transform, likeness: float, middle: Floats) -> float:
+    """How far from a place other starts end that are as alike, mm."""
+    there, away = turned(transform, middle[None])[0], [0.0]
+    for step in STARTS_MM:
+        start = Transform(transform)
+        start.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
+        other, alike = _optimise(*images, start)
+        if alike >= likeness - AS_ALIKE:
+            away.append(float(np.linalg.norm(turned(other, middle[None])[0] - there)))
+    return max(away)
 
 
 def _middle(mask: sitk.Image) -> Floats:
@@ -290,12 +291,6 @@ def _centred(transform: Transform, centre: Floats) -> Transform:
     result.SetCenter(centre.tolist())
     result.SetMatrix(transform.GetMatrix())
     result.SetTranslation((turned(transform, centre[None])[0] - centre).tolist())
-    return result
-
-
-def _shifted(transform: Transform, step: Floats) -> Transform:
-    result = Transform(transform)
-    result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
     return result
 
 
@@ -326,18 +321,9 @@ def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transfo
     return max(float(np.mean(one)) for one in away)
 
 
-_ROWS_AT_ONCE: Final = 64  # of a slice that is interpolated
-
-
 def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:
     """HU of the earlier volume where the slice of the present one lies; air where it shows nothing."""
-    _, rows, columns = now.hu.shape
-    plane = np.full((rows, columns), LOWEST_HU, dtype=np.int16)
-    for row in range(0, rows, _ROWS_AT_ONCE):
-        height = min(_ROWS_AT_ONCE, rows - row)
-        j, k = np.mgrid[row : row + height, 0:columns]
-        index = np.stack([np.full(j.size, key_slice), j.ravel(), k.ravel()], axis=1)
-        there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
-        part = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
-        plane[row : row + height] = part.reshape(height, columns)
-    return np.maximum(plane, np.int16(LOWEST_HU))
+    index = np.argwhere(np.ones((1, *now.hu.shape[1:]), dtype=bool)) + np.array([key_slice, 0, 0])
+    there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
+    plane = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
+    return np.maximum(plane.reshape(now.hu.shape[1:]), np.int16(LOWEST_HU))
