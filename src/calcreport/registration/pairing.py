@@ -100,7 +100,7 @@ class Pairing:
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
             self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
-            if place.transform is not None and self._shows(self.volumes_before[other], place.before(middle[None])):
+            if place.transform is not None and self._shown(self.volumes_before[other], place.before(deposit.sample)):
                 found.append(Laid(place=place, series=other))
         return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
@@ -111,12 +111,11 @@ class Pairing:
         return self._registrations[key]
 
     @staticmethod
-    def _shows(volume: CtVolume, points: Floats) -> bool:
-        """Whether a volume shows all of some positions, LPS mm, away from its edge."""
+    def _shown(volume: CtVolume, points: Floats) -> float:
+        """Share of some positions, LPS mm, that a volume shows away from its edge."""
         index = np.rint(volume.geometry.index(points)).astype(int)
-        if np.any(index < 1) or np.any(index >= np.array(volume.hu.shape) - 1):
-            return False
-        return bool(np.all(volume.hu[tuple(index.T)] >= LOWEST_HU))
+        index = index[((index >= 1) & (index < np.array(volume.hu.shape) - 1)).all(axis=1)]
+        return float(np.sum(volume.hu[tuple(index.T)] >= LOWEST_HU)) / len(points)
 
     def _reach_mm(self, laid: Laid, series: int) -> float:
         diagonals = [
@@ -181,7 +180,7 @@ class Pairing:
 
     def _searched_before(self, deposit: Deposit, laid: Laid) -> EarlierPlace:
         volume, moved = self.volumes_before[laid.series], laid.place.before(deposit.sample)
-        if not self._shows(volume, moved):
+        if self._shown(volume, moved) < 1:
             return EarlierPlace(status="not_found", reason="the earlier images show a part of its place only")
         if deposit.length_mm < LEAST_SLICES * volume.geometry.spacing_mm[0]:
             return EarlierPlace(status="not_found", reason="the earlier slices are too thick to have shown it")
@@ -209,7 +208,7 @@ class Pairing:
         deposit = self.before[j]
         for series, volume in enumerate(self.volumes_now):
             back = self._back(series, deposit)
-            if back is None or not self._shows(volume, back[0]):
+            if back is None or self._shown(volume, back[0]) < 1:
                 continue
             is_seen = deposit.length_mm >= LEAST_SLICES * volume.geometry.spacing_mm[0]
             return is_seen and not self._is_dense(volume, back[0], 0.0 if is_near else back[1])
