@@ -22,10 +22,11 @@ _LAYOUTS: Final = ("", "*/", "*/results/*/")  # of the folder of a study, of a r
 def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
     """Latest earlier study of the same patient on the same kind of image, first of those of the same named part.
 
-    Id, date of birth and sex have to be stated on both and to agree: what is not known is no agreement.
+    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement, and
+    another issuer may have given the same id to somebody else.
     """
     who, fitting = _who(study.study), []
-    for path in (path for layout in _LAYOUTS if all(who[:3]) for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
+    for path in (path for layout in _LAYOUTS if all(who[:4]) for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
         text = read_bytes(path) or b""
         if str(who[0]).encode() not in text:  # most are of somebody else, and need not be parsed
             continue
@@ -39,8 +40,9 @@ def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
     return max(fitting, key=lambda one: one[:2])[2] if fitting else None
 
 
-def _who(study: Study) -> tuple[str | None, str | None, str | None, bool]:
-    return study.patient.id, study.patient.birth_date, study.patient.sex, study.modality == "CT"
+def _who(study: Study) -> tuple[str | None, str | None, str | None, str | None, bool]:
+    patient = study.patient
+    return patient.id, patient.name, patient.birth_date, patient.sex, study.modality == "CT"
 
 
 def _places(folder: Path) -> tuple[Path, ...]:

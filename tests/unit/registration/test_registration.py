@@ -118,6 +118,31 @@ def test_what_the_earlier_images_do_not_show_is_not_new() -> None:
     assert place.status == "not_found"
 
 
+def test_what_the_earlier_images_show_in_part_is_the_same_lesion() -> None:
+    """Cut through its middle: that its length was a minimum is said elsewhere."""
+    volumes = _scan([(SPOTS[0], 9.0)], earlier=False, seed=1), _scan([(SPOTS[0], 9.0)], earlier=True, seed=2)
+    first = round(float(volumes[1].geometry.index(then(SPOTS[0])[None])[0, 0])) - 1  # its middle is in the margin
+    cut = _scan([(SPOTS[0], 9.0)], earlier=True, seed=2, slices=slice(first + 1, None))
+    whole = _deposits(volumes[1], [(SPOTS[0], 9.0)], earlier=True)[0]
+    seen = whole.points[cut.geometry.index(whole.points)[:, 0] >= 0]
+    pairing = Pairing(
+        now=_deposits(volumes[0], [(SPOTS[0], 9.0)]), volumes_now=volumes[:1], volumes_before=(cut,), limit_hu=130.0,
+        before=(Deposit(name="L1", points=seen, series=0, length_mm=18.0),),
+    )  # fmt: skip
+    assert pairing.overlay().places[0].earlier == (0,)
+
+
+def test_a_place_beside_another_takes_its_region_and_a_near_one_its_transform() -> None:
+    registration = Registration(_scan([], earlier=False, seed=1), _scan([], earlier=True, seed=2))
+    first = np.array([-15.0, 20.0, 12.0])
+    assert registration.region(first) is registration.region(first - np.array([0.0, 30.0, 0.0]))
+    place = registration.at(first)
+    if place.residual_mm <= 1.0:
+        assert registration.at(first + 5) is place
+    back = registration.now(then(first[None])[0])
+    assert back == pytest.approx(first, abs=3)
+
+
 def test_mineral_that_was_not_listed_is_not_new() -> None:
     now, before = _scan([(SPOTS[0], 5.0)], earlier=False, seed=1), _scan([(SPOTS[0], 5.0)], earlier=True, seed=2)
     pairing = Pairing(
