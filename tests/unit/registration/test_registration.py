@@ -127,7 +127,7 @@ def test_what_the_earlier_images_show_in_part_is_the_same_lesion() -> None:
     seen = whole.points[cut.geometry.index(whole.points)[:, 0] >= 0]
     pairing = Pairing(
         now=_deposits(volumes[0], [(SPOTS[0], 9.0)]), volumes_now=volumes[:1], volumes_before=(cut,), limit_hu=130.0,
-        before=(Deposit(name="L1", points=seen, series=0, length_mm=18.0),),
+        before=(Deposit(name="L1", points=seen, series=0, length_mm=9.0),),
     )  # fmt: skip
     assert pairing.overlay().places[0].earlier == (0,)
 
