@@ -1,12 +1,14 @@
 """Two scans of one made-up limb: a bone with a bend, fat and muscle that no turn leaves as they are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 from calcreport.registration.pairing import Deposit, Pairing
-from calcreport.registration.rigid import Registration, earlier_slice
+from calcreport.registration.rigid import Place, Registration, Transform, earlier_slice
 
 SPACING = (3.0, 1.5, 1.5)
 SHAPE = (50, 96, 96)
@@ -120,14 +122,19 @@ def test_what_the_earlier_images_do_not_show_is_not_new() -> None:
 
 def test_what_the_earlier_images_show_in_part_is_the_same_lesion() -> None:
     """Cut through its middle: that its length was a minimum is said elsewhere."""
-    volumes = _scan([(SPOTS[0], 9.0)], earlier=False, seed=1), _scan([(SPOTS[0], 9.0)], earlier=True, seed=2)
-    first = round(float(volumes[1].geometry.index(then(SPOTS[0])[None])[0, 0])) - 1  # its middle is in the margin
-    cut = _scan([(SPOTS[0], 9.0)], earlier=True, seed=2, slices=slice(first + 1, None))
-    whole = _deposits(volumes[1], [(SPOTS[0], 9.0)], earlier=True)[0]
+    spot = [(SPOTS[0], 9.0)]
+    volumes = _scan(spot, earlier=False, seed=1), _scan(spot, earlier=True, seed=2)
+    (whole,) = _deposits(volumes[1], spot, earlier=True)
+    first = round(float(volumes[1].geometry.index(then(SPOTS[0])[None])[0, 0]))
+    cut = _scan(spot, earlier=True, seed=2, slices=slice(first, None))  # its middle lies in the first slice
     seen = whole.points[cut.geometry.index(whole.points)[:, 0] >= 0]
+    exact = Transform()
+    exact.SetMatrix(TURN.ravel().tolist())
+    exact.SetTranslation((SHIFT + FRAME).tolist())
+    known = SimpleNamespace(at=lambda *_: Place(transform=exact, residual_mm=0.5, likeness=0.9))
     pairing = Pairing(
-        now=_deposits(volumes[0], [(SPOTS[0], 9.0)]), volumes_now=volumes[:1], volumes_before=(cut,), limit_hu=130.0,
-        before=(Deposit(name="L1", points=seen, series=0, length_mm=9.0),),
+        now=_deposits(volumes[0], spot), before=(Deposit(name="L1", points=seen, series=0, length_mm=9.0),),
+        volumes_now=volumes[:1], volumes_before=(cut,), limit_hu=130.0, _registrations={(0, 0): known},
     )  # fmt: skip
     assert pairing.overlay().places[0].earlier == (0,)
 
