@@ -174,27 +174,33 @@ def run_phantom(seed: int, work: Path) -> list[Row]:
     name = f"{recipe.region} {seed}"
     host, then = host_of(recipe, work / "body"), host_of(earlier_recipe(recipe, seed), work / "then")
     study = Study(name=name, part=Part.LIMB, folder=work / "body")
-    first = inserted_into(study, host, LESIONS, seed)
-    rng = np.random.default_rng([seed, 5])
+    pair = with_lesions(study, (host, then), LESIONS, seed)
+    if pair is None:
+        return [{"study": name, "status": "no room"}]
+    write_host(pair[0], work / "now", salt="now")
+    pose = Pose(noise_hu=5.0, keep=((0.0, 1.0), (0.2, 1.0), (0.0, 0.8))[int(np.random.default_rng(seed).integers(3))])
+    return score(name, (work / "now", pair[0]), turned(pair[1], pose, seed), pair[2], work, pose=pose)
+
+
+def with_lesions(study: Study, hosts: tuple[Host, Host], count: int, seed: int) -> tuple[Host, Host, list[Row]] | None:
+    """Lesions at the same places of a body now and before, each with growth of its own; ``None`` without room."""
+    first, rng = inserted_into(study, hosts[0], count, seed), np.random.default_rng([seed, 5])
     wishes = [
         (Wish(kind=one.kind, diameter_mm=one.max_diameter_mm, hu=one.hu, tissue=Tissue(one.tissue),
               place_lps_mm=one.centre_lps_mm), float(rng.choice(GROWTH)))
         for one in first.lesions if not one.is_scattered
     ]  # fmt: skip
     if not wishes:
-        return [{"study": name, "status": "no room"}]
-    now = insert_lesions(host, tuple(wish for wish, _ in wishes), seed=seed)
+        return None
+    now = insert_lesions(hosts[0], tuple(wish for wish, _ in wishes), seed=seed)
     smaller = [dataclasses.replace(wish, diameter_mm=wish.diameter_mm / (1 + growth)) for wish, growth in wishes]
-    before = insert_lesions(then, tuple(smaller), seed=seed)
-    write_host(now.host, work / "now", salt="now")
-    keep = ((0.0, 1.0), (0.2, 1.0), (0.0, 0.8))[int(rng.integers(3))]
-    pose = Pose(noise_hu=5.0, keep=keep)
+    before = insert_lesions(hosts[1], tuple(smaller), seed=seed)
     lesions = [
         {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm, "growth": growth,
          "anchor": one.centre_lps_mm, "before_mm": other.max_diameter_mm}
         for one, other, (_, growth) in zip(now.lesions, before.lesions, wishes, strict=True)
     ]  # fmt: skip
-    return score(name, (work / "now", now.host), turned(before.host, pose, seed), lesions, work, pose=pose)
+    return now.host, before.host, lesions
 
 
 def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
@@ -203,23 +209,15 @@ def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
         host = read_host(study.folder)
     except HostError as error:
         return [{"study": study.name, "status": f"no host: {error}"}]
-    growth = float(np.random.default_rng([seed, 5]).choice(GROWTH))
-    inserted = inserted_into(study, host, count, seed)
-    then = inserted_into(study, host, count, seed, smaller=1 + growth)
-    for header in inserted.host.headers:
+    pair = with_lesions(study, (host, host), count, seed)
+    if pair is None:
+        return [{"study": study.name, "status": "no room"}]
+    for header in pair[0].headers:
         header.StudyDate = "20260101"
         header.PatientID = header.get("PatientID") or "TURNED"
-    write_host(inserted.host, work / "now", salt="now")
+    write_host(pair[0], work / "now", salt="now")
     pose = Pose(keep=((0.0, 1.0), (0.15, 1.0), (0.0, 0.85))[seed % 3])
-    before = turned(then.host, pose, seed)
-    lesions = [
-        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm,
-         "anchor": one.centre_lps_mm, "before_mm": other.max_diameter_mm, "growth": growth}
-        for one, other in zip(inserted.lesions, then.lesions, strict=False)
-        if one.kind == other.kind and not one.is_scattered
-        and np.linalg.norm(np.subtract(one.centre_lps_mm, other.centre_lps_mm)) < 5
-    ]  # fmt: skip
-    return score(study.name, (work / "now", inserted.host), before, lesions, work, pose=pose)
+    return score(study.name, (work / "now", pair[0]), turned(pair[1], pose, seed), pair[2], work, pose=pose)
 
 
 def run_places(study: Study, count: int, seed: int) -> list[Row]:
