@@ -134,8 +134,6 @@ def _prior_of(
 
     They are analysed first where no report of them was given.
     """
-    if request.prior is None and request.priors is None:
-        return None
     from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
     from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as above
 

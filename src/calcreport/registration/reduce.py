@@ -95,15 +95,10 @@ def mask_on(scan: Scan, like: sitk.Image) -> sitk.Image:
     return sitk.Resample(mask, like, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
 
 
-def corners_of(image: sitk.Image) -> Floats:
-    """Outer corners of an image, LPS mm, shape ``(8, 3)``."""
-    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
-    return np.array([image.TransformContinuousIndexToPhysicalPoint(corner) for corner in product(*ends)])
-
-
 def canonical(image: sitk.Image, step_mm: float) -> sitk.Image:
     """Resample into axes of the patient, voxels of `step_mm`; a mask stays one."""
-    corners = corners_of(image)
+    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
+    corners = [image.TransformContinuousIndexToPhysicalPoint(corner) for corner in product(*ends)]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     size = np.maximum(1, np.ceil((high - low) / step_mm)).astype(int).tolist()
     how = (sitk.sitkLinear, AIR_HU) if image.GetPixelID() == sitk.sitkFloat32 else (sitk.sitkNearestNeighbor, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -18,20 +19,18 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu
 from calcreport.model.image import LOWEST_HU, CtVolume
-from calcreport.registration.reduce import AIR_HU, Scan, canonical, corners_of, mask_on, part_of, scan_of
+from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
 
 SHIFTS_MM: Final = 8.0  # Grid of the search over all shifts
 WHOLE_MM: Final = 5.0  # Grid of the optimiser of the whole: at 8 mm it left a limb 10 mm away, and 43 mm where cut
 TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
 """About the three axes, tried until two agree: half of what two positions on a table differ by is left to the
 optimiser."""
-AGREED_MM: Final = 3.0
-"""No further turn is needed where two lead to one place, within this at the ends of the body."""
+AGREED_MM: Final = 3.0  # Two turns that lead within this of each other, at the ends of the body, need no third
 REGION: Final = (120.0, 5.0)  # Radius of a part of the body that is registered once, and its grid, mm
 SHARED_MM: Final = 60.0  # Places within this of the middle of a region begin with its transform
 NEIGHBOURHOODS: Final = ((60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood of a place and its grid, mm
-REUSED_MM: Final = 25.0
-"""Within this of a place that was registered to `SETTLED_MM`, its transform holds."""
+REUSED_MM: Final = 12.0  # Within this of a place that was registered to `SETTLED_MM`, its transform holds
 AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2  # Further ones, while the last two disagree by more than `SETTLED_MM`
 SETTLED_MM: Final = 1.0  # see `AGAIN`
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
@@ -40,6 +39,10 @@ muscle without seams, it stays where it began."""
 AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
 BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
+LEAST_POINTS: Final = 500  # of a neighbourhood
+SKIN_MM: Final = 4.0
+"""So far below the skin the body is compared: as air is cut off at `WINDOW_HU`, a slice that is blurred more moves the
+skin by its blur, and places within the limb by 1 to 3 mm."""
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
 POINTS: Final = 10_000
@@ -100,7 +103,7 @@ class Registration:
             return None
         (fixed, mask), (moving, moving_mask) = fine[0], fine[1]
         best: tuple[float, Transform | None] = (0.0, None)
-        ends = corners_of(fixed)
+        ends = np.array([fixed.TransformIndexToPhysicalPoint(at) for at in product(*((0, n) for n in fixed.GetSize()))])
         for turn in np.radians(TURNS_DEG):
             start = _best_shift(*now, *before, turn)
             if start is None:
@@ -178,14 +181,15 @@ class Registration:
         moving = part_of(before, there - reach, there + reach, step_mm)
         if fixed is None or moving is None:
             return None
-        mask = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
-        mask = ndimage.binary_dilation(mask, iterations=2)
+        body = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
+        inner = ndimage.binary_erosion(body, iterations=max(1, round(SKIN_MM / step_mm)), border_value=1)
         places = _places(fixed)
-        mask &= ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
+        near = ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
         if without is not None and len(without):
             low, high = without.min(axis=0) - step_mm, without.max(axis=0) + step_mm
-            mask &= ~((places >= low) & (places <= high)).all(axis=-1)
-        if mask.sum() < 500:
+            near &= ~((places >= low) & (places <= high)).all(axis=-1)
+        mask = near & (inner if (near & inner).sum() >= LEAST_POINTS else body)  # a finger is skin for the most part
+        if mask.sum() < LEAST_POINTS:
             return None
         image = sitk.GetImageFromArray(mask.astype(np.uint8))
         image.CopyInformation(fixed)

@@ -177,8 +177,8 @@ class Supervisor:
         record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
         first = self.store.folder(study) / IMAGES / images[0]
         priority = queue.priority_of(self.settings().priority, sender, lambda keyword: text_of(first, keyword))
-        is_earlier = sender.endswith(queue.EARLIER)
-        priority = queue.MOST_URGENT if is_earlier else priority  # what it is compared with is on its way
+        if is_earlier := sender.endswith(queue.EARLIER):
+            priority = queue.MOST_URGENT  # what is compared with it is on its way
         record = self._write(study, record.model_copy(update={"priority": priority, "is_earlier": is_earlier}))
         self.deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
