@@ -64,8 +64,7 @@ class AnalyzeOptions:
     clinical: ClinicalInput = None
     config: SettingsInput = None
     prior: PriorInput = None
-    priors: FilePath | None = None
-    """Folder with results of many patients."""
+    priors: FilePath | None = None  # folder with results of many patients
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
     """Which structure in the mask is the lesion, by name or number."""

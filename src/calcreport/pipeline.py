@@ -130,10 +130,7 @@ def _analyse_all(
 def _prior_of(
     study: StudyFiles, request: Request, look: Callable[..., Discovery], inputs: ExitStack, progress: Progress
 ) -> Prior | None:
-    """The earlier study that was named, or is found for the patient, with its images.
-
-    They are analysed first where no report of them was given.
-    """
+    """The earlier study, named or found for the patient; images without a report of them are analysed first."""
     from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
     from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as above
 

@@ -105,10 +105,8 @@ class Pairing:
         return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
     def _registration(self, series: int, other: int) -> Registration:
-        key = (series, other)
-        if key not in self._registrations:
-            self._registrations[key] = Registration(self.volumes_now[series], self.volumes_before[other])
-        return self._registrations[key]
+        new = Registration(self.volumes_now[series], self.volumes_before[other])
+        return self._registrations.setdefault((series, other), new)
 
     @staticmethod
     def _shown(volume: CtVolume, points: Floats) -> float:

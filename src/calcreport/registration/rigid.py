@@ -45,8 +45,7 @@ SKIN_MM: Final = 4.0
 skin by its blur, and places within the limb by 1 to 3 mm."""
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
-POINTS: Final = 10_000
-"""Of an image that are compared, the same every time: all of them are no more exact and take three times as long."""
+POINTS: Final = 10_000  # of an image that are compared, the same every time: all take three times as long for no more
 STEP: Final = 0.4  # First step of the optimiser, of a voxel: longer ones left the place where they began
 THREADS: Final = 2  # of SimpleITK
 
@@ -128,11 +127,9 @@ class Registration:
 
     def now(self, before: Floats) -> Floats | None:
         """About where a place of the earlier scan lies in the present one, LPS mm."""
-        if self.whole is None:
-            return None
-        here = np.array(self.whole.GetInverse().TransformPoint(before.tolist()))
-        region = self.region(here)
-        return here if region is None else np.array(region.GetInverse().TransformPoint(before.tolist()))
+        whole = self.whole
+        region = whole and self.region(np.array(whole.GetInverse().TransformPoint(before.tolist())))
+        return None if region is None else np.array(region.GetInverse().TransformPoint(before.tolist()))
 
     def at(self, middle: Floats, without: Floats | None = None) -> Place:
         """Register the neighbourhood of a place of the present scan, LPS mm.
@@ -276,8 +273,8 @@ def _drift_mm(images: _Images, transform: Transform, likeness: float, middle: Fl
     """How far from a place other starts end that are as alike, mm."""
     there, away = turned(transform, middle[None])[0], [0.0]
     for step in STARTS_MM:
-        start = Transform(transform)
-        start.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
+        start = _centred(transform, middle)
+        start.SetTranslation((there - middle + step).tolist())
         other, alike = _optimise(*images, start)
         if alike >= likeness - AS_ALIKE:
             away.append(float(np.linalg.norm(turned(other, middle[None])[0] - there)))

@@ -18,10 +18,8 @@ from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.study.result import Status, StudyOutcome
 
-EARLIER: Final = "#earlier"
-"""Ends the sender of a study that is fetched to compare another with it."""
-MOST_URGENT: Final = 101
-"""Above every priority that can be set."""
+EARLIER: Final = "#earlier"  # ends the sender of a study that is fetched to compare another with it
+MOST_URGENT: Final = 101  # above every priority that can be set
 State = Literal["waiting", "analysing", "delivering", "done", "failed"]  # of a study
 
 

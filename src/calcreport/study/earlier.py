@@ -22,8 +22,7 @@ _LAYOUTS: Final = ("", "*/", "*/results/*/")  # of the folder of a study, of a r
 def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
     """Latest earlier study of the same patient on the same kind of image, first of those of the same named part.
 
-    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement, and
-    another issuer may have given the same id to somebody else.
+    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement.
     """
     who, fitting = _who(study.study), []
     for path in (path for layout in _LAYOUTS if all(who[:4]) for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
@@ -41,8 +40,7 @@ def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
 
 
 def _who(study: Study) -> tuple[str | None, str | None, str | None, str | None, bool]:
-    patient = study.patient
-    return patient.id, patient.name, patient.birth_date, patient.sex, study.modality == "CT"
+    return study.patient.id, study.patient.name, study.patient.birth_date, study.patient.sex, study.modality == "CT"
 
 
 def _places(folder: Path) -> tuple[Path, ...]:

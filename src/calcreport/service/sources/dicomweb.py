@@ -102,9 +102,9 @@ class DicomwebSource(WebSource[DicomwebSourceSettings, _Cursor]):
         for modality in _MODALITIES:
             query = f"/studies?PatientID={quote(str(who[1]))}&StudyDate=-{day}&ModalitiesInStudy={modality}{fields}"
             for other in self._rows(query, _STUDY):
-                if [_value(other, tag) for tag in _WHO] == who and "" < str(_value(other, _DATE) or "") < day:
-                    dates[_uid(other, _STUDY)] = str(_value(other, _DATE))
-        dates.pop("", None)
+                then, uid = str(_value(other, _DATE) or ""), _uid(other, _STUDY)
+                if uid and [_value(other, tag) for tag in _WHO] == who and "" < then < day:
+                    dates[uid] = then
         return sorted(dates, key=dates.__getitem__)[-self._settings.earlier_studies :]
 
     def _studies(self) -> dict[str, int | None]:
