@@ -38,6 +38,7 @@ STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 muscle without seams, it stays where it began."""
 AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
 BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
+WHOLE_SHARE: Final = 0.1  # What lies over each other as a whole counts for so much more likeness than what does not
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_POINTS: Final = 500  # of a neighbourhood
 SKIN_MM: Final = 4.0
@@ -97,6 +98,7 @@ class Registration:
     def whole(self) -> Transform | None:
         """The whole body registered."""
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
+        sitk.ProcessObject.GlobalWarningDisplayOff()  # of starts that are off the scan
         now, before, *fine = (_whole(scan, step_mm) for step_mm in (SHIFTS_MM, WHOLE_MM) for scan in self.scans)
         if now is None or before is None or fine[0] is None or fine[1] is None:
             return None
@@ -221,11 +223,11 @@ def _best_shift(
     except RuntimeError:  # one of them holds nothing that could be alike
         return None
     likeness = sitk.GetArrayViewFromImage(found)
-    # Along a shaft without ends every shift is as alike: the one that lays most of the bodies over each other counts.
+    # Along a shaft without ends every shift is as alike: what lays more of the bodies over each other counts more.
     shapes = np.array(fixed.GetSize()[::-1]), np.array(moving.GetSize()[::-1])
-    offsets = np.argwhere(likeness >= likeness.max() - AS_ALIKE) - (shapes[1] - 1)
+    offsets = np.argwhere(np.ones(likeness.shape)) - (shapes[1] - 1)
     shared = (np.minimum(shapes[0], offsets + shapes[1]) - np.maximum(offsets, 0)).prod(axis=1)
-    offset = offsets[shared.argmax()]
+    offset = offsets[(likeness.ravel() + WHOLE_SHARE * shared / np.minimum(*shapes).prod()).argmax()]
     # Block `offset` of the present scan lies on the first of the earlier one.
     step = np.array(fixed.GetSpacing())
     there = np.array(fixed.GetOrigin()) + offset[::-1] * step
@@ -258,7 +260,8 @@ def _optimise(
         gradientMagnitudeTolerance=1e-7,
     )  # fmt: skip
     method.SetOptimizerScalesFromPhysicalShift()
-    found = _centred(start, _middle(mask))
+    middle = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)[::-1]
+    found = _centred(start, np.array(mask.TransformContinuousIndexToPhysicalPoint(middle.tolist())))
     method.SetInitialTransform(found, inPlace=True)
     try:
         before = method.MetricEvaluate(fixed, moving)
@@ -279,11 +282,6 @@ def _drift_mm(images: _Images, transform: Transform, likeness: float, middle: Fl
         if alike >= likeness - AS_ALIKE:
             away.append(float(np.linalg.norm(turned(other, middle[None])[0] - there)))
     return max(away)
-
-
-def _middle(mask: sitk.Image) -> Floats:
-    index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
-    return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
 
 
 def _centred(transform: Transform, centre: Floats) -> Transform:
