@@ -147,7 +147,9 @@ class Pairing:
         if i not in pairs:
             return self._unpaired(i, cost)
         j, laid = pairs[i], self.laid[i]
-        parts = [self.now[int(k)].name for k in np.flatnonzero(cost[:, j] < _FAR) if k == i or k not in pairs]
+        # By the same transform: a part whose own neighbourhood could not be registered is a part all the same.
+        rest = [k for k in range(len(self.now)) if k not in pairs and self.now[k].series == self.now[i].series]
+        parts = [i, *(k for k in rest if laid and self._cost(self.now[k], laid, self.before[j]) < _FAR)]
         reason = f"{self.before[j].name} of the earlier study is now {len(parts)} lesions" if len(parts) > 1 else ""
         rivals = [float(cost[i, k]) for k in range(len(self.before)) if k not in joined[i] and cost[i, k] < _FAR]
         if laid is not None and rivals and min(rivals) - cost[i, j] < laid.place.residual_mm:

@@ -201,3 +201,19 @@ def test_the_earlier_slice_shows_the_same_place() -> None:
     plane = earlier_slice(now, key, before, laid.place)
     inside = now.hu[key] > -300
     assert np.corrcoef(np.clip(plane[inside], -200, 300), np.clip(now.hu[key][inside], -200, 300))[0, 1] > 0.8
+
+
+def test_a_part_that_could_not_be_registered_keeps_the_other_from_being_compared() -> None:
+    """What was one of 26 mm and is two of 10 mm has not shrunk to 10 mm, whichever of the two is found."""
+    one, other = SPOTS[0], SPOTS[0] + [0, 0, 14]
+    exact = Transform()
+    exact.SetMatrix(TURN.ravel().tolist())
+    exact.SetTranslation((SHIFT + FRAME).tolist())
+    pairing = _pair([(one, 5.0), (other, 5.0)], [((one + other) / 2, 13.0)])
+    found = Place(transform=exact, residual_mm=0.5, likeness=0.9)
+    lost = Place(transform=None)
+    known = SimpleNamespace(at=lambda middle, *_: found if middle[2] < 7 else lost, now=lambda _: None)
+    pairing._registrations = {(0, 0): known}
+    places = pairing.overlay().places
+    assert [place.status for place in places] == ["matched", "not_found"]
+    assert "is now 2 lesions" in places[0].reason
