@@ -64,6 +64,7 @@ class AnalyzeOptions:
     clinical: ClinicalInput = None
     config: SettingsInput = None
     prior: PriorInput = None
+    priors: FilePath | None = None  # folder with results of many patients
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
     """Which structure in the mask is the lesion, by name or number."""
@@ -106,6 +107,7 @@ def request_from(options: AnalyzeOptions) -> Request:
         software=software_with(ruleset),
         created=now(),
         prior=prior,
+        priors=existing_file(options.priors, "--priors", is_folder=True) if options.priors else None,
         keeps_reports=options.keeps_reports,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,7 +31,7 @@ from calcreport.study.request import Prior, Request
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 
 if TYPE_CHECKING:
-    from calcreport.dicom import StudyFiles
+    from calcreport.dicom import Discovery, StudyFiles
     from calcreport.model.report import Study
 
 LOGGER: Final = logging.getLogger(__name__)  # of the events of a run
@@ -79,14 +79,13 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             if not found.studies:
                 nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
-            if (prior := request.prior) is not None and prior.places and found.studies:
-                earlier = inputs.enter_context(look(prior.places)).studies
-                prior = _prior_with_images(prior, request, found.studies[0], earlier, progress)
-                request = replace(request, prior=prior)
             data = request.clinical_data
             if unmatched := data.count_unmatched(found.studies):
                 progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
-            requests = [replace(request, study_clinical=clinical) for clinical in data.assign(found.studies)]
+            requests = [
+                replace(request, study_clinical=clinical, prior=_prior_of(study, request, look, inputs, progress))
+                for study, clinical in zip(found.studies, data.assign(found.studies), strict=True)
+            ]
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
     finally:
@@ -129,15 +128,23 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _prior_with_images(
-    prior: Prior, request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress
-) -> Prior:
-    """The earlier study with its images, which are analysed first where no report of them was given."""
+def _prior_of(
+    study: StudyFiles, request: Request, look: Callable[..., Discovery], inputs: ExitStack, progress: Progress
+) -> Prior | None:
+    """The earlier study, named or found for the patient; images without a report of them are analysed first."""
     from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
+    from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as above
 
+    prior = request.prior or (find_earlier(study, request.priors) if request.priors else None)
+    if prior is None or not prior.places:
+        return prior
+    found = inputs.enter_context(look(prior.places)).studies
     if prior.report is not None:
         uid = prior.report.study.study_instance_uid
-        return replace(prior, files=next((one for one in found if one.study.study_instance_uid == uid), None))
+        files = next((one for one in found if one.study.study_instance_uid == uid), None)
+        if files is not None and prior.facts is not None:
+            prior = replace(prior, facts=replace(prior.facts, id_issuer=files.patient_id_issuer))
+        return replace(prior, files=files)
     if len(found) != 1:
         msg = f"what --prior names holds {len(found)} studies; name the folder of one study, or its report.json"
         raise UsageError(msg, code="prior.which_study")

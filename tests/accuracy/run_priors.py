@@ -30,13 +30,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import io  # noqa: E402
 
 import numpy as np  # noqa: E402  (threads are set first)
-from calcphantom import NoRoomError, make_phantom, random_recipe  # noqa: E402
+from calcphantom import make_phantom, random_recipe  # noqa: E402
 from calcphantom import write_study as write_phantom  # noqa: E402
-from calcphantom.insert import Host, HostError, read_host, write_host  # noqa: E402
-from calcphantom.recipe import Kernel, PhantomRecipe  # noqa: E402
+from calcphantom.insert import Host, HostError, Tissue, Wish, insert_lesions, read_host, write_host  # noqa: E402
+from calcphantom.recipe import Extra, Kernel, PhantomRecipe, Region  # noqa: E402
 from run_unseen import inserted_into, table  # noqa: E402
 from turned import Pose, Turned, turned, write_study  # noqa: E402
-from unseen_studies import Study, find_studies  # noqa: E402
+from unseen_studies import Part, Study, find_studies  # noqa: E402
 
 from calcreport.arguments import AnalyzeOptions, request_from  # noqa: E402
 from calcreport.model.image import Contrast, CtVolume, SliceReference  # noqa: E402
@@ -46,10 +46,17 @@ from calcreport.progress import Progress  # noqa: E402
 from calcreport.registration.pairing import Deposit, Pairing  # noqa: E402
 from calcreport.registration.rigid import Registration  # noqa: E402
 
+REGIONS = (Region.CALF, Region.CALF, Region.FOOT, Region.CALF, Region.PELVIS, Region.CALF, Region.ABDOMEN)
+LESIONS = 6  # put into a body, where there is room
+LENGTH_MM = 100.0  # of a phantom
 GROWTH = (0.0, 0.1, 0.2, 0.5)
 EARLIER_DAY = "20250101"
 NEAR_MM = 8.0
 """A lesion of a report is the true one whose middle lies within this, or half its length."""
+
+CORNERS = np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
+SMALLEST_MM = (0.85, 1.5)
+"""Least pixel and slice spacing of a phantom, so that hundreds can be run."""
 
 MARK = "<!-- priors: written by tests/accuracy/run_priors.py -->"
 END = "<!-- end of priors -->"
@@ -107,10 +114,9 @@ def score(
         if number is None or number not in known.values():
             continue
         began = time.process_time()
-        place = registration.at(now_places[number])
+        place = registration.at(now_places[number], now_places[number] + CORNERS * lengths[number] / 2)
         seconds = time.process_time() - began
         truth, growth = lesions[number], one.growth
-        # A phantom with another lesion lies a little elsewhere as a whole; a real series does not.
         moved = before.moved(np.array(truth["anchor"])[None])
         named = growth.prior_id.split(" + ") if growth is not None and growth.prior_id else []
         rows.append(
@@ -124,55 +130,77 @@ def score(
                 "comparable": growth.comparable.value if growth else None, "course": growth.course if growth else None,
                 "flag": one.flags.growth.state.value, "measured_mm": growth.change_mm if growth else None,
                 "allowed_mm": growth.error_mm if growth else None, "true_mm": truth["now_mm"] - truth["before_mm"],
-                "now_mm": truth["now_mm"],
+                "now_mm": truth["now_mm"], "growth": truth["growth"],
             }
         )  # fmt: skip
-    return rows
+    return rows or [{"study": name, "status": "not listed by both reports"}]
 
 
-def earlier_recipe(recipe: PhantomRecipe, growth: float, seed: int) -> PhantomRecipe:
-    """The phantom as it was: smaller lesions, another protocol."""
+def earlier_recipe(recipe: PhantomRecipe, seed: int) -> PhantomRecipe:
+    """The same body on another protocol."""
     rng = np.random.default_rng(seed)
     scan, kernels = recipe.scan, [kernel for kernel in Kernel if kernel.value != "lung"]
-    lesions = tuple(
-        dataclasses.replace(
-            one, diameter_mm=one.diameter_mm / (1 + growth), mass_mm=one.mass_mm and one.mass_mm / (1 + growth)
-        )
-        for one in recipe.lesions
-    )
     before = dataclasses.replace(
         scan, pixel_mm=scan.pixel_mm * float(rng.choice([0.85, 1, 1.15])),
-        spacing_mm=scan.spacing_mm * float(rng.choice([0.75, 1, 1.25])), thickness_mm=None, tilt_deg=0.0,
-        kernel=kernels[int(rng.integers(len(kernels)))], noise_hu=scan.noise_hu,
+        spacing_mm=scan.spacing_mm * float(rng.choice([0.75, 1, 1.25])), thickness_mm=None,
+        kernel=kernels[int(rng.integers(len(kernels)))],
         contrast=scan.contrast if rng.random() < 0.7 else Contrast.NONE,
     )  # fmt: skip
-    return dataclasses.replace(recipe, lesions=lesions, scan=before)
+    return dataclasses.replace(recipe, scan=before)
+
+
+def body_of(seed: int) -> PhantomRecipe:
+    """A body without lesions, small enough to run hundreds, with bones that end in it so that a place is one."""
+    region = REGIONS[seed % len(REGIONS)]
+    recipe = random_recipe(seed, region=None if region in {Region.CALF, Region.PELVIS} else region)
+    pixel_mm, spacing_mm = map(max, SMALLEST_MM, (recipe.scan.pixel_mm, recipe.scan.spacing_mm))
+    return dataclasses.replace(
+        recipe, region=region, lesions=(), extras=(Extra.KNEE_END,) if region is Region.CALF else (),
+        scan=dataclasses.replace(recipe.scan, pixel_mm=pixel_mm, spacing_mm=spacing_mm, tilt_deg=0.0),
+        length_mm=LENGTH_MM,
+    )  # fmt: skip
+
+
+def host_of(recipe: PhantomRecipe, folder: Path) -> Host:
+    """A phantom as a series that lesions can be put into."""
+    volume, truth = make_phantom(recipe)
+    write_phantom(volume, truth, recipe, folder)
+    return read_host(folder)
 
 
 def run_phantom(seed: int, work: Path) -> list[Row]:
-    """One phantom pair."""
-    recipe = random_recipe(seed, has_lesions=True)
-    growth = GROWTH[seed % len(GROWTH)]
-    name = f"{recipe.kind} {seed} +{growth:.0%}"
-    try:
-        pair = [make_phantom(one) for one in (recipe, earlier_recipe(recipe, growth, seed))]
-    except NoRoomError as error:
-        return [{"study": name, "status": f"no room: {error}"}]
-    hosts, recipes = [], (recipe, earlier_recipe(recipe, growth, seed))
-    for part, (volume, truth), one in zip(("now", "then"), pair, recipes, strict=True):
-        write_phantom(volume, truth, one, work / part)
-        hosts.append(read_host(work / part))
-    rng = np.random.default_rng(seed)
-    keep = ((0.0, 1.0), (0.2, 1.0), (0.0, 0.8))[int(rng.integers(3))]
-    pose = Pose(noise_hu=5.0, keep=keep)
-    before = turned(hosts[1], pose, seed)
-    lesions = [
-        {"now": now.centre_lps_mm, "before": then.centre_lps_mm, "now_mm": now.max_diameter_mm,
-         "anchor": then.centre_lps_mm, "before_mm": then.max_diameter_mm}
-        for now, then in zip(pair[0][1].lesions, pair[1][1].lesions, strict=True)
-        if not now.is_scattered and np.linalg.norm(np.subtract(now.centre_lps_mm, then.centre_lps_mm)) < 5
+    """One phantom pair: one body on two protocols, lesions at the same places, each with growth of its own."""
+    recipe = body_of(seed)
+    name = f"{recipe.region} {seed}"
+    host, then = host_of(recipe, work / "body"), host_of(earlier_recipe(recipe, seed), work / "then")
+    study = Study(name=name, part=Part.LIMB, folder=work / "body")
+    pair = with_lesions(study, (host, then), LESIONS, seed)
+    if pair is None:
+        return [{"study": name, "status": "no room"}]
+    write_host(pair[0], work / "now", salt="now")
+    pose = Pose(noise_hu=5.0, keep=((0.0, 1.0), (0.2, 1.0), (0.0, 0.8))[int(np.random.default_rng(seed).integers(3))])
+    return score(name, (work / "now", pair[0]), turned(pair[1], pose, seed), pair[2], work, pose=pose)
+
+
+def with_lesions(study: Study, hosts: tuple[Host, Host], count: int, seed: int) -> tuple[Host, Host, list[Row]] | None:
+    """Lesions at the same places of a body now and before, each with growth of its own; ``None`` without room."""
+    first, rng = inserted_into(study, hosts[0], count, seed), np.random.default_rng([seed, 5])
+    wishes = [
+        (Wish(kind=one.kind, diameter_mm=one.max_diameter_mm, hu=one.hu, tissue=Tissue(one.tissue),
+              place_lps_mm=one.centre_lps_mm), float(rng.choice(GROWTH)))
+        for one in first.lesions if not one.is_scattered
     ]  # fmt: skip
-    return [row | {"growth": growth} for row in score(name, (work / "now", hosts[0]), before, lesions, work, pose=pose)]
+    if not wishes:
+        return None
+    now = insert_lesions(hosts[0], tuple(wish for wish, _ in wishes), seed=seed)
+    smaller = [dataclasses.replace(wish, diameter_mm=wish.diameter_mm / (1 + growth)) for wish, growth in wishes]
+    before = insert_lesions(hosts[1], tuple(smaller), seed=seed)
+    lesions = [
+        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm, "growth": growth,
+         "anchor": one.centre_lps_mm, "before_mm": other.max_diameter_mm}
+        for one, other, (_, growth) in zip(now.lesions, before.lesions, wishes, strict=True)
+    ]  # fmt: skip
+    return now.host, before.host, lesions
 
 
 def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
@@ -181,24 +209,15 @@ def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
         host = read_host(study.folder)
     except HostError as error:
         return [{"study": study.name, "status": f"no host: {error}"}]
-    growth = GROWTH[seed % len(GROWTH)]
-    inserted = inserted_into(study, host, count, seed)
-    then = inserted_into(study, host, count, seed, smaller=1 + growth)
-    for header in inserted.host.headers:
+    pair = with_lesions(study, (host, host), count, seed)
+    if pair is None:
+        return [{"study": study.name, "status": "no room"}]
+    for header in pair[0].headers:
         header.StudyDate = "20260101"
         header.PatientID = header.get("PatientID") or "TURNED"
-    write_host(inserted.host, work / "now", salt="now")
+    write_host(pair[0], work / "now", salt="now")
     pose = Pose(keep=((0.0, 1.0), (0.15, 1.0), (0.0, 0.85))[seed % 3])
-    before = turned(then.host, pose, seed)
-    lesions = [
-        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm,
-         "anchor": one.centre_lps_mm, "before_mm": other.max_diameter_mm}
-        for one, other in zip(inserted.lesions, then.lesions, strict=False)
-        if one.kind == other.kind and not one.is_scattered
-        and np.linalg.norm(np.subtract(one.centre_lps_mm, other.centre_lps_mm)) < 5
-    ]  # fmt: skip
-    rows = score(study.name, (work / "now", inserted.host), before, lesions, work, pose=pose)
-    return [row | {"growth": growth} for row in rows]
+    return score(study.name, (work / "now", pair[0]), turned(pair[1], pose, seed), pair[2], work, pose=pose)
 
 
 def run_places(study: Study, count: int, seed: int) -> list[Row]:
@@ -310,24 +329,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as base:
         for seed in range(args.first, args.first + args.seeds):
             sets["Phantom pairs"] += _kept(run_phantom, seed, work=Path(base))
+            _keep(sets, args.rows)
         studies = [s for s in find_studies(args.folders, Path(base) / "unpacked") if fnmatch(s.name, args.studies)]
         for number, study in enumerate(studies):
             if args.places:
                 sets[ALONE] += run_places(study, args.places, number)
                 sys.stderr.write(f"{study.name} done\n")
-                if args.rows:
-                    args.rows.write_text(json.dumps(sets, indent=1))
-                continue
-            sets["Real series"] += _kept(run_real, study, args.insert, number, work=Path(base))
+            else:
+                sets["Real series"] += _kept(run_real, study, args.insert, number, work=Path(base))
+            _keep(sets, args.rows)
     text = "\n\n".join(f"### {name}\n\n{summary(rows)}" for name, rows in sets.items() if rows)
     sys.stdout.write(text + "\n")
-    if args.rows:
-        args.rows.write_text(json.dumps(sets, indent=1))
     if args.write:
         page = args.write.read_text()
         head, _, rest = page.partition(MARK)
         args.write.write_text(f"{head}{MARK}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
     return 0
+
+
+def _keep(sets: dict[str, list[Row]], rows: Path | None) -> None:
+    if rows:
+        rows.write_text(json.dumps(sets, indent=1))
 
 
 def _kept(run: Any, *given: Any, work: Path) -> list[Row]:

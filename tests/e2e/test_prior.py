@@ -198,3 +198,54 @@ def test_a_folder_of_several_earlier_studies_is_refused(run, write_study, studie
     result = run("analyze", studies["root"] / "first", "--prior", tmp_path / "in", "--out", tmp_path / "out")
     assert result.returncode == 2
     assert "[prior.which_study]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("tags", "number", "is_found"),
+    [
+        ({}, 40, True),
+        ({"PatientBirthDate": "19710101"}, 41, False),
+        ({"PatientSex": "M"}, 42, False),
+        ({"PatientSex": ""}, 43, False),  # not known is no agreement
+        ({"PatientID": "SYN2"}, 44, False),
+        ({"StudyDate": "20270101"}, 45, False),
+        ({"PatientName": "Other^Person"}, 47, False),
+        ({"IssuerOfPatientID": "ELSEWHERE", "PatientName": "Other^Person"}, 46, False),
+    ],
+)
+def test_among_results_of_many_each_study_finds_the_earlier_one_of_its_patient(
+    run, write_study, tmp_path, tags, number, is_found
+) -> None:
+    mine = {"PatientSex": "F", "IssuerOfPatientID": "HERE"}
+    _write(write_study, tmp_path / "in" / "then", "20250110", 12.0, number, **(mine | tags))
+    _write(write_study, tmp_path / "in" / "before", "20240110", 12.0, 60, **(mine | {"PatientID": "SYN9"}))
+    assert run("analyze", tmp_path / "in", "--out", tmp_path / "held").returncode == 0
+    now = _write(write_study, tmp_path / "now", "20260410", 22.0, 50, **mine)
+    report = _analyse(run, now, tmp_path / "out", "--priors", tmp_path / "held")
+    assert (report.comparison is not None) is is_found
+    if is_found:
+        assert report.comparison.date == "2025-01-10"
+        assert report.lesions[0].flags.growth.state == "present"
+
+
+def test_the_latest_of_the_same_part_is_compared_and_a_damaged_report_is_passed_over(
+    run, write_study, tmp_path
+) -> None:
+    mine = {"PatientSex": "F"}
+    for number, (day, part) in enumerate((("20240110", "LEG"), ("20250110", "LEG"), ("20251210", "HEAD")), start=70):
+        folder = tmp_path / "in" / str(number)
+        _write(write_study, folder, day, 12.0, number, **(mine | {"BodyPartExamined": part}))
+    run("analyze", tmp_path / "in", "--out", tmp_path / "held")
+    (tmp_path / "held" / "damaged").mkdir()
+    (tmp_path / "held" / "damaged" / "report.json").write_text('{"study": {"patient": {"id": "SYN1"}}}')
+    now = _write(write_study, tmp_path / "now", "20260410", 12.0, 80, **mine)
+    report = _analyse(run, now, tmp_path / "out", "--priors", tmp_path / "held")
+    assert report.comparison is not None
+    assert report.comparison.date == "2025-01-10"
+
+
+def test_a_folder_of_results_that_is_none_is_named(run, studies, tmp_path) -> None:
+    result = run("analyze", studies["root"] / "first", "--priors", tmp_path / "none", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "[usage.no_such_file]" in result.stderr
+    assert "--priors" in result.stderr

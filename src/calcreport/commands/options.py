@@ -121,6 +121,7 @@ _COMMANDS: Final[Mapping[str, Arguments]] = {
         ),
         **_shared("--threshold-hu"),
         "--prior": _takes("PATH", "an earlier study of the patient: report.json, its results folder, or its images"),
+        "--priors": _takes("DIR", "results of many: each study is compared with the latest earlier one of its patient"),
         "--jobs": _takes("N", "studies analysed side by side (default 1)", type=_job_count, default=1),
         **_shared(*_ANALYSIS),
     },

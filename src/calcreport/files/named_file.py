@@ -52,9 +52,10 @@ def refuse_larger(content: bytes, option: str, *, max_bytes: int) -> None:
         raise UsageError(msg, code="usage.unreadable_file")
 
 
-def existing_file(path: FilePath, option: str) -> Path:
-    """Path of a file that is there; `UsageError` ``usage.no_such_file`` otherwise."""
-    if not Path(path).is_file():
-        msg = f"the file given with {option} does not exist or is not a file"
+def existing_file(path: FilePath, option: str, *, is_folder: bool = False) -> Path:
+    """Path of a file, or of a folder, that is there; `UsageError` ``usage.no_such_file`` otherwise."""
+    kind = "folder" if is_folder else "file"
+    if not (Path(path).is_dir() if is_folder else Path(path).is_file()):
+        msg = f"the {kind} given with {option} does not exist or is not a {kind}"
         raise UsageError(msg, code="usage.no_such_file")
     return Path(path)

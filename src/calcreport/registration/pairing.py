@@ -22,7 +22,6 @@ MOST_RESIDUAL_MM: Final = 3.0
 place that was 14 mm off had a residual of 4.4 mm (tests/unit/registration)."""
 LEAST_SHARE: Final = 0.5  # One lesion holds at least this share of the other, where they are the same
 REACH_MM: Final = 1.0  # Beside the residual and half a voxel of each study: the edge of a deposit on another scanner
-REUSED_MM: Final = 25.0  # Within this of a place that was registered well, its transform holds
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
 LEAST_SLICES: Final = 1.5  # A lesion that is shorter than so many slices of the other study can be missed there
@@ -75,9 +74,8 @@ class Pairing:
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
     is_laid: bool = False
-    """Whether the images could be registered at any lesion."""
+    """Whether the images could be registered at any lesion, so that it may be compared."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
-    _known: list[tuple[int, Floats, Laid]] = field(default_factory=list)
 
     def overlay(self) -> Overlay:
         """Pair the lesions, and name those that are new or gone."""
@@ -98,35 +96,24 @@ class Pairing:
     def _lay(self, series: int, deposit: Deposit) -> Laid | None:
         """Best registration of a lesion's neighbourhood among the earlier volumes that show its place."""
         middle = deposit.middle
-        for known_series, known, laid in self._known:
-            if known_series == series and float(np.linalg.norm(known - middle)) <= REUSED_MM:
-                return laid
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
-            self.is_laid |= place.transform is not None
-            if place.transform is not None and self._shows(self.volumes_before[other], place.before(middle[None])):
+            self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
+            if place.transform is not None and self._shown(self.volumes_before[other], place.before(deposit.sample)):
                 found.append(Laid(place=place, series=other))
-        if not found:
-            return None
-        best = min(found, key=lambda laid: laid.place.residual_mm)
-        if best.place.residual_mm <= MOST_RESIDUAL_MM / 2:
-            self._known.append((series, middle, best))
-        return best
+        return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
     def _registration(self, series: int, other: int) -> Registration:
-        key = (series, other)
-        if key not in self._registrations:
-            self._registrations[key] = Registration(self.volumes_now[series], self.volumes_before[other])
-        return self._registrations[key]
+        new = Registration(self.volumes_now[series], self.volumes_before[other])
+        return self._registrations.setdefault((series, other), new)
 
     @staticmethod
-    def _shows(volume: CtVolume, points: Floats) -> bool:
-        """Whether a volume shows all of some positions, LPS mm, away from its edge."""
+    def _shown(volume: CtVolume, points: Floats) -> float:
+        """Share of some positions, LPS mm, that a volume shows away from its edge."""
         index = np.rint(volume.geometry.index(points)).astype(int)
-        if np.any(index < 1) or np.any(index >= np.array(volume.hu.shape) - 1):
-            return False
-        return bool(np.all(volume.hu[tuple(index.T)] >= LOWEST_HU))
+        index = index[((index >= 1) & (index < np.array(volume.hu.shape) - 1)).all(axis=1)]
+        return float(np.sum(volume.hu[tuple(index.T)] >= LOWEST_HU)) / len(points)
 
     def _reach_mm(self, laid: Laid, series: int) -> float:
         diagonals = [
@@ -160,7 +147,9 @@ class Pairing:
         if i not in pairs:
             return self._unpaired(i, cost)
         j, laid = pairs[i], self.laid[i]
-        parts = [self.now[int(k)].name for k in np.flatnonzero(cost[:, j] < _FAR) if k == i or k not in pairs]
+        # By the same transform: a part whose own neighbourhood could not be registered is a part all the same.
+        rest = [k for k in range(len(self.now)) if k not in pairs and self.now[k].series == self.now[i].series]
+        parts = [i, *(k for k in rest if laid and self._cost(self.now[k], laid, self.before[j]) < _FAR)]
         reason = f"{self.before[j].name} of the earlier study is now {len(parts)} lesions" if len(parts) > 1 else ""
         rivals = [float(cost[i, k]) for k in range(len(self.before)) if k not in joined[i] and cost[i, k] < _FAR]
         if laid is not None and rivals and min(rivals) - cost[i, j] < laid.place.residual_mm:
@@ -191,7 +180,7 @@ class Pairing:
 
     def _searched_before(self, deposit: Deposit, laid: Laid) -> EarlierPlace:
         volume, moved = self.volumes_before[laid.series], laid.place.before(deposit.sample)
-        if not self._shows(volume, moved):
+        if self._shown(volume, moved) < 1:
             return EarlierPlace(status="not_found", reason="the earlier images show a part of its place only")
         if deposit.length_mm < LEAST_SLICES * volume.geometry.spacing_mm[0]:
             return EarlierPlace(status="not_found", reason="the earlier slices are too thick to have shown it")
@@ -219,7 +208,7 @@ class Pairing:
         deposit = self.before[j]
         for series, volume in enumerate(self.volumes_now):
             back = self._back(series, deposit)
-            if back is None or not self._shows(volume, back[0]):
+            if back is None or self._shown(volume, back[0]) < 1:
                 continue
             is_seen = deposit.length_mm >= LEAST_SLICES * volume.geometry.spacing_mm[0]
             return is_seen and not self._is_dense(volume, back[0], 0.0 if is_near else back[1])
@@ -228,12 +217,9 @@ class Pairing:
     def _back(self, series: int, deposit: Deposit) -> tuple[Floats, float] | None:
         """Positions of an earlier lesion in the present study, and how far they may be off."""
         registration = self._registration(series, deposit.series)
-        if registration.whole is None:
+        here = registration.now(deposit.middle)
+        place = registration.at(here) if here is not None else None
+        if place is None or place.transform is None or place.residual_mm > MOST_RESIDUAL_MM:
             return None
-        inverse, residual_mm = registration.whole.GetInverse(), 0.0
-        for _ in range(2):  # the first place may be as far off as the whole body is
-            place = registration.at(np.array(inverse.TransformPoint(deposit.middle.tolist())))
-            if place.transform is None or place.residual_mm > MOST_RESIDUAL_MM:
-                return None
-            inverse, residual_mm = place.transform.GetInverse(), place.residual_mm
-        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), residual_mm
+        inverse = place.transform.GetInverse()
+        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), place.residual_mm

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -20,12 +21,16 @@ from calcreport.anatomy.arrays import Floats, Hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
 
-COARSE_MM: Final = 8.0  # Grid of the search over all shifts
+SHIFTS_MM: Final = 8.0  # Grid of the search over all shifts
+WHOLE_MM: Final = 5.0  # Grid of the optimiser of the whole: at 8 mm it left a limb 10 mm away, and 43 mm where cut
 TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
-"""About the three axes, tried until one is alike: half of what two positions on a table differ by is left to the
+"""About the three axes, tried until two agree: half of what two positions on a table differ by is left to the
 optimiser."""
-ALIKE: Final = 0.9  # Correlation of the whole that needs no further turn
-NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood and its grid, mm
+AGREED_MM: Final = 3.0  # Two turns that lead within this of each other, at the ends of the body, need no third
+REGION: Final = (120.0, 5.0)  # Radius of a part of the body that is registered once, and its grid, mm
+SHARED_MM: Final = 60.0  # Places within this of the middle of a region begin with its transform
+NEIGHBOURHOODS: Final = ((60.0, 2.5), (35.0, 2.0))  # Radius of each neighbourhood of a place and its grid, mm
+REUSED_MM: Final = 12.0  # Within this of a place that was registered to `SETTLED_MM`, its transform holds
 AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2  # Further ones, while the last two disagree by more than `SETTLED_MM`
 SETTLED_MM: Final = 1.0  # see `AGAIN`
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
@@ -33,12 +38,20 @@ STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 muscle without seams, it stays where it began."""
 AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
 BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
+WHOLE_SHARE: Final = 0.1  # What lies over each other as a whole counts for so much more likeness than what does not
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
+LEAST_POINTS: Final = 500  # of a neighbourhood
+SKIN_MM: Final = 4.0
+"""So far below the skin the body is compared: as air is cut off at `WINDOW_HU`, a slice that is blurred more moves the
+skin by its blur, and places within the limb by 1 to 3 mm."""
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
+POINTS: Final = 10_000  # of an image that are compared, the same every time: all take three times as long for no more
+STEP: Final = 0.4  # First step of the optimiser, of a voxel: longer ones left the place where they began
 THREADS: Final = 2  # of SimpleITK
 
 Transform = sitk.Euler3DTransform  # rotation about a centre and a shift
+_Images = tuple[sitk.Image, sitk.Image, sitk.Image]  # now, before, and a mask of what is compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +86,8 @@ class Registration:
 
     def __init__(self, now: CtVolume, before: CtVolume) -> None:
         self._volumes = (now, before)
+        self._regions: list[tuple[Floats, Transform]] = []
+        self._places: list[tuple[Floats, Place]] = []
 
     @cached_property
     def scans(self) -> tuple[Scan, Scan]:
@@ -83,55 +98,80 @@ class Registration:
     def whole(self) -> Transform | None:
         """The whole body registered."""
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
-        images = [_whole(scan) for scan in self.scans]
-        if any(image is None for image in images):
+        sitk.ProcessObject.GlobalWarningDisplayOff()  # of starts that are off the scan
+        now, before, *fine = (_whole(scan, step_mm) for step_mm in (SHIFTS_MM, WHOLE_MM) for scan in self.scans)
+        if now is None or before is None or fine[0] is None or fine[1] is None:
             return None
-        (fixed, fixed_mask), (moving, moving_mask) = [pair for pair in images if pair is not None]
+        (fixed, mask), (moving, moving_mask) = fine[0], fine[1]
         best: tuple[float, Transform | None] = (0.0, None)
+        ends = np.array([fixed.TransformIndexToPhysicalPoint(at) for at in product(*((0, n) for n in fixed.GetSize()))])
         for turn in np.radians(TURNS_DEG):
-            start = _best_shift(fixed, fixed_mask, moving, moving_mask, turn)
+            start = _best_shift(*now, *before, turn)
             if start is None:
                 continue
-            found, likeness = _optimise(fixed, moving, fixed_mask, start, moving_mask=moving_mask)
-            best = max(best, (likeness, found), key=lambda pair: pair[0])
-            if best[0] >= ALIKE:
+            found, likeness = _optimise(fixed, moving, mask, start, moving_mask=moving_mask)
+            last, best = best, max(best, (likeness, found), key=lambda pair: pair[0])
+            is_agreed = last[1] is not None and np.abs(turned(last[1], ends) - turned(found, ends)).max() <= AGREED_MM
+            if is_agreed and best[0] >= LEAST_LIKENESS:
                 break
         return best[1]
+
+    def region(self, middle: Floats) -> Transform | None:
+        """Transform of the part of the body around a place of the present scan; places near each other share it."""
+        for known, transform in self._regions:
+            if float(np.linalg.norm(known - middle)) <= SHARED_MM:
+                return transform
+        images = None if self.whole is None else self._around(middle, *REGION, self.whole, None)
+        if self.whole is None or images is None:
+            return self.whole
+        self._regions.append((middle, _optimise(*images, self.whole)[0]))
+        return self._regions[-1][1]
+
+    def now(self, before: Floats) -> Floats | None:
+        """About where a place of the earlier scan lies in the present one, LPS mm."""
+        whole = self.whole
+        region = whole and self.region(np.array(whole.GetInverse().TransformPoint(before.tolist())))
+        return None if region is None else np.array(region.GetInverse().TransformPoint(before.tolist()))
 
     def at(self, middle: Floats, without: Floats | None = None) -> Place:
         """Register the neighbourhood of a place of the present scan, LPS mm.
 
         `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
         """
-        transform = self.whole
+        for known, place in self._places:
+            if float(np.linalg.norm(known - middle)) <= REUSED_MM:
+                return place
+        place = self._registered(middle, without)
+        if place.residual_mm <= SETTLED_MM:
+            self._places.append((middle, place))
+        return place
+
+    def _registered(self, middle: Floats, without: Floats | None) -> Place:
+        transform = self.region(middle)
         if transform is None:
             return Place(transform=None)
-        steps: list[Floats] = []
-        likeness = 0.0
-        images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
-        apart = float("inf")
+        there, likeness, apart = turned(transform, middle[None])[0], 0.0, float("inf")
+        images: _Images | None = None
         for number, (radius_mm, step_mm) in enumerate((*NEIGHBOURHOODS, *AGAIN)):
-            if number >= len(NEIGHBOURHOODS) and (apart <= SETTLED_MM or likeness < LEAST_LIKENESS):
+            if number >= len(NEIGHBOURHOODS) and apart <= SETTLED_MM:
                 break
-            images = self._around(middle, radius_mm, step_mm, transform, without)
-            if images is None:
+            around = self._around(middle, radius_mm, step_mm, transform, without)
+            if around is None:
                 continue
-            fixed, moving, mask = images
-            transform, likeness = _optimise(fixed, moving, mask, transform)
-            steps.append(turned(transform, middle[None])[0])
-            apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else apart
-        if images is None or likeness < LEAST_LIKENESS:
-            return Place(transform=None, likeness=likeness)
-        doubts_mm = [apart, _surface_mm(*images, transform)]
-        for step in STARTS_MM:
-            other, alike = _optimise(*images, _shifted(transform, step))
-            if alike >= likeness - AS_ALIKE:
-                doubts_mm.append(float(np.linalg.norm(turned(other, middle[None])[0] - steps[-1])))
-        return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
+            found, alike = _optimise(*around, transform)
+            if alike < LEAST_LIKENESS:
+                return Place(transform=None, likeness=alike)
+            images, transform, likeness, last = around, found, alike, there
+            there = turned(transform, middle[None])[0]
+            apart = float(np.linalg.norm(there - last))
+        if images is None:
+            return Place(transform=None)
+        residual_mm = max(apart, _surface_mm(*images, transform), _drift_mm(images, transform, likeness, middle))
+        return Place(transform=transform, likeness=likeness, residual_mm=residual_mm)
 
     def _around(
         self, middle: Floats, radius_mm: float, step_mm: float, transform: Transform, without: Floats | None
-    ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
+    ) -> _Images | None:
         """Images of a neighbourhood now and before, and a mask of what is compared."""
         now, before = self._volumes
         fixed = part_of(now, middle - radius_mm, middle + radius_mm, step_mm)
@@ -140,27 +180,28 @@ class Registration:
         moving = part_of(before, there - reach, there + reach, step_mm)
         if fixed is None or moving is None:
             return None
-        mask = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
-        mask = ndimage.binary_dilation(mask, iterations=2)
+        body = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
+        inner = ndimage.binary_erosion(body, iterations=max(1, round(SKIN_MM / step_mm)), border_value=1)
         places = _places(fixed)
-        mask &= ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
+        near = ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
         if without is not None and len(without):
             low, high = without.min(axis=0) - step_mm, without.max(axis=0) + step_mm
-            mask &= ~((places >= low) & (places <= high)).all(axis=-1)
-        if mask.sum() < 500:
+            near &= ~((places >= low) & (places <= high)).all(axis=-1)
+        mask = near & (inner if (near & inner).sum() >= LEAST_POINTS else body)  # a finger is skin for the most part
+        if mask.sum() < LEAST_POINTS:
             return None
         image = sitk.GetImageFromArray(mask.astype(np.uint8))
         image.CopyInformation(fixed)
         return fixed, moving, image
 
 
-def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
+def _whole(scan: Scan, step_mm: float) -> tuple[sitk.Image, sitk.Image] | None:
     points = scan.points if scan.body.any() else np.zeros((1, 3))
-    image = part_of(scan.volume, points.min(axis=0) - COARSE_MM, points.max(axis=0) + COARSE_MM, COARSE_MM)
+    image = part_of(scan.volume, points.min(axis=0) - SHIFTS_MM, points.max(axis=0) + SHIFTS_MM, step_mm)
     if image is None:
         return None
     mask = mask_on(scan, image)
-    return canonical(sitk.Mask(image, mask, AIR_HU), COARSE_MM), canonical(mask, COARSE_MM)
+    return canonical(sitk.Mask(image, mask, AIR_HU), step_mm), canonical(mask, step_mm)
 
 
 def _best_shift(
@@ -182,7 +223,11 @@ def _best_shift(
     except RuntimeError:  # one of them holds nothing that could be alike
         return None
     likeness = sitk.GetArrayViewFromImage(found)
-    offset = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape)) - (np.array(moving.GetSize()[::-1]) - 1)
+    # Along a shaft without ends every shift is as alike: what lays more of the bodies over each other counts more.
+    shapes = np.array(fixed.GetSize()[::-1]), np.array(moving.GetSize()[::-1])
+    offsets = np.argwhere(np.ones(likeness.shape)) - (shapes[1] - 1)
+    shared = (np.minimum(shapes[0], offsets + shapes[1]) - np.maximum(offsets, 0)).prod(axis=1)
+    offset = offsets[(likeness.ravel() + WHOLE_SHARE * shared / np.minimum(*shapes).prod()).argmax()]
     # Block `offset` of the present scan lies on the first of the earlier one.
     step = np.array(fixed.GetSpacing())
     there = np.array(fixed.GetOrigin()) + offset[::-1] * step
@@ -204,23 +249,39 @@ def _optimise(
     method.SetMetricFixedMask(mask)
     if moving_mask is not None:
         method.SetMetricMovingMask(sitk.BinaryDilate(moving_mask, [1, 1, 1]))
+    # Gradients of the image as it is: a smoothed one leads elsewhere.
+    method.MetricUseMovingImageGradientFilterOff()
+    method.MetricUseFixedImageGradientFilterOff()
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(min(1.0, POINTS / max(1, fixed.GetNumberOfPixels())), 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.02, numberOfIterations=60, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-7
-    )
+        learningRate=STEP * min(fixed.GetSpacing()), minStep=0.02, numberOfIterations=60, relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-7,
+    )  # fmt: skip
     method.SetOptimizerScalesFromPhysicalShift()
-    found = _centred(start, _middle(mask))
+    middle = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)[::-1]
+    found = _centred(start, np.array(mask.TransformContinuousIndexToPhysicalPoint(middle.tolist())))
     method.SetInitialTransform(found, inPlace=True)
     try:
+        before = method.MetricEvaluate(fixed, moving)
         method.Execute(fixed, moving)
     except RuntimeError:  # the scans no longer overlap
         return start, 0.0
-    return found, float(np.sqrt(max(0.0, -method.GetMetricValue())))
+    best = method.GetMetricValue()
+    return (found if best <= before else start), float(np.sqrt(max(0.0, -min(best, before))))
 
 
-def _middle(mask: sitk.Image) -> Floats:
-    index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
-    return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
+def _drift_mm(images: _Images, transform: Transform, likeness: float, middle: Floats) -> float:
+    """How far from a place other starts end that are as alike, mm."""
+    there, away = turned(transform, middle[None])[0], [0.0]
+    for step in STARTS_MM:
+        start = _centred(transform, middle)
+        start.SetTranslation((there - middle + step).tolist())
+        other, alike = _optimise(*images, start)
+        if alike >= likeness - AS_ALIKE:
+            away.append(float(np.linalg.norm(turned(other, middle[None])[0] - there)))
+    return max(away)
 
 
 def _centred(transform: Transform, centre: Floats) -> Transform:
@@ -229,12 +290,6 @@ def _centred(transform: Transform, centre: Floats) -> Transform:
     result.SetCenter(centre.tolist())
     result.SetMatrix(transform.GetMatrix())
     result.SetTranslation((turned(transform, centre[None])[0] - centre).tolist())
-    return result
-
-
-def _shifted(transform: Transform, step: Floats) -> Transform:
-    result = Transform(transform)
-    result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
     return result
 
 
@@ -265,18 +320,9 @@ def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transfo
     return max(float(np.mean(one)) for one in away)
 
 
-_ROWS_AT_ONCE: Final = 64  # of a slice that is interpolated
-
-
 def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:
     """HU of the earlier volume where the slice of the present one lies; air where it shows nothing."""
-    _, rows, columns = now.hu.shape
-    plane = np.full((rows, columns), LOWEST_HU, dtype=np.int16)
-    for row in range(0, rows, _ROWS_AT_ONCE):
-        height = min(_ROWS_AT_ONCE, rows - row)
-        j, k = np.mgrid[row : row + height, 0:columns]
-        index = np.stack([np.full(j.size, key_slice), j.ravel(), k.ravel()], axis=1)
-        there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
-        part = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
-        plane[row : row + height] = part.reshape(height, columns)
-    return np.maximum(plane, np.int16(LOWEST_HU))
+    index = np.argwhere(np.ones((1, *now.hu.shape[1:]), dtype=bool)) + np.array([key_slice, 0, 0])
+    there = before.geometry.index(place.before(now.geometry.lps_mm(index)))
+    plane = ndimage.map_coordinates(before.hu, there.T, order=1, cval=LOWEST_HU, output=np.int16)
+    return np.maximum(plane.reshape(now.hu.shape[1:]), np.int16(LOWEST_HU))

@@ -108,7 +108,7 @@ def _together(lesions: Sequence[LesionFinding], longest_mm: float | None) -> Les
 
 
 def _is_other_patient(now: Patient, before: Patient, issuers: tuple[str | None, str | None]) -> bool:
-    """Another id, date of birth or sex; ids of two issuers are no contradiction where name and birth date agree."""
+    """Another id, date of birth or sex; ids of two issuers say nothing, so that name and birth date have to agree."""
 
     def differs(name: str) -> bool | None:
         one, other = getattr(now, name), getattr(before, name)
@@ -117,7 +117,8 @@ def _is_other_patient(now: Patient, before: Patient, issuers: tuple[str | None, 
     sexes = {now.sex, before.sex}
     is_other_hospital = None not in issuers and issuers[0] != issuers[1]
     is_same_person = is_other_hospital and differs("name") is False and differs("birth_date") is False
-    return bool(differs("birth_date")) or sexes == {"F", "M"} or (bool(differs("id")) and not is_same_person)
+    is_other_id = is_other_hospital or bool(differs("id"))
+    return bool(differs("birth_date")) or sexes == {"F", "M"} or (is_other_id and not is_same_person)
 
 
 def refuse_wrong_report(

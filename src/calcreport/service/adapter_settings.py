@@ -128,6 +128,10 @@ class DicomwebSourceSettings(WebSettings):
     """Time between two queries. A study is fetched when the same images are there twice in a row."""
     days: int = Field(default=2, ge=1, le=366)
     """Studies dated so many days back are asked for; 2: yesterday and today, so that midnight loses nothing."""
+    earlier_studies: int = Field(default=0, ge=0, le=10)
+    """Latest earlier CT and films of the patient fetched with a study; they are analysed, and handed to no sink."""
+    earlier_images: int = Field(default=3000, ge=1, le=100_000)
+    """An earlier study of more images is left where it is."""
     is_from_beginning: bool = False
     """Whether the first query takes what was there before."""
 

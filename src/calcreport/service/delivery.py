@@ -99,7 +99,7 @@ def handed_over(record: Record, ended: Ended) -> Record:
 def _left(record: Record, sinks: Sequence[str]) -> dict[str, Handover]:
     """Sinks that have not taken these results."""
     key = key_of(record)
-    items = {name: record.deliveries.get(name, Handover()) for name in sinks}
+    items = {name: record.deliveries.get(name, Handover()) for name in sinks if not record.is_earlier}
     return {name: item for name, item in items.items() if item.key != key}
 
 

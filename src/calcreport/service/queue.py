@@ -18,6 +18,8 @@ from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.study.result import Status, StudyOutcome
 
+EARLIER: Final = "#earlier"  # ends the sender of a study that is fetched to compare another with it
+MOST_URGENT: Final = 101  # above every priority that can be set
 State = Literal["waiting", "analysing", "delivering", "done", "failed"]  # of a study
 
 
@@ -64,6 +66,8 @@ class Record(BaseModel, frozen=True):
     images: int = 0
     priority: int = 0
     """Higher is analysed before lower."""
+    is_earlier: bool = False
+    """Whether it was fetched to compare another with it: it is handed to no sink."""
     conflicts: int = 0
     """SOP Instance UIDs that came with more than one content."""
     is_incomplete: bool = False

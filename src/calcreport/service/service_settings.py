@@ -105,6 +105,8 @@ class AnalysisSettings(SettingsBlock):
     """Table of clinical data, as ``analyze --clinical``; looked at for changes. A study's own file comes before it."""
     templates: str | None = None
     """The site's own templates, as ``analyze --templates``."""
+    compares_with_earlier: bool = False
+    """Whether a study is compared with the latest earlier one of its patient in the store."""
     memory_bytes: int = Field(default=8 * _GIBI, ge=_GIBI // 2)
     """Address space of each process of an analysis: the largest volume and its masks fit in."""
     cpu_seconds: int = Field(default=7200, ge=1)

@@ -177,7 +177,9 @@ class Supervisor:
         record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
         first = self.store.folder(study) / IMAGES / images[0]
         priority = queue.priority_of(self.settings().priority, sender, lambda keyword: text_of(first, keyword))
-        record = self._write(study, record.model_copy(update={"priority": priority}))
+        if is_earlier := sender.endswith(queue.EARLIER):
+            priority = queue.MOST_URGENT  # what is compared with it is on its way
+        record = self._write(study, record.model_copy(update={"priority": priority, "is_earlier": is_earlier}))
         self.deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
         self.audit.transferred(uid, text_of(first, "PatientID"), source=sender or "unknown")

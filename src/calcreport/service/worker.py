@@ -96,6 +96,7 @@ class Analysis:
             "--format": settings.formats,
             "--clinical": settings.clinical,
             "--templates": settings.templates,
+            "--priors": folder.parent if settings.compares_with_earlier else None,
         }
         words += [word for name, value in options.items() if value is not None for word in (name, value)]
         limits = (settings.memory_bytes, settings.cpu_seconds, folder / "lock", os.getpid())

@@ -67,6 +67,7 @@ class Request:
     created: str
     """Date and time of the draft, ISO 8601."""
     prior: Prior | None = None
+    priors: Path | None = None  # results of many, among which each study finds the earlier one of its patient
     beside: Callable[[Report, Mapping[str, bytes]], dict[str, bytes]] | None = None
     """Makes further files of a study's folder from its report and its files."""
     keeps_reports: bool = False

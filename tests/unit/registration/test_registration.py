@@ -1,12 +1,14 @@
 """Two scans of one made-up limb: a bone with a bend, fat and muscle that no turn leaves as they are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 from calcreport.registration.pairing import Deposit, Pairing
-from calcreport.registration.rigid import Registration, earlier_slice
+from calcreport.registration.rigid import Place, Registration, Transform, earlier_slice
 
 SPACING = (3.0, 1.5, 1.5)
 SHAPE = (50, 96, 96)
@@ -118,6 +120,36 @@ def test_what_the_earlier_images_do_not_show_is_not_new() -> None:
     assert place.status == "not_found"
 
 
+def test_what_the_earlier_images_show_in_part_is_the_same_lesion() -> None:
+    """Cut through its middle: that its length was a minimum is said elsewhere."""
+    spot = [(SPOTS[0], 9.0)]
+    volumes = _scan(spot, earlier=False, seed=1), _scan(spot, earlier=True, seed=2)
+    (whole,) = _deposits(volumes[1], spot, earlier=True)
+    first = round(float(volumes[1].geometry.index(then(SPOTS[0])[None])[0, 0]))
+    cut = _scan(spot, earlier=True, seed=2, slices=slice(first, None))  # its middle lies in the first slice
+    seen = whole.points[cut.geometry.index(whole.points)[:, 0] >= 0]
+    exact = Transform()
+    exact.SetMatrix(TURN.ravel().tolist())
+    exact.SetTranslation((SHIFT + FRAME).tolist())
+    known = SimpleNamespace(at=lambda *_: Place(transform=exact, residual_mm=0.5, likeness=0.9))
+    pairing = Pairing(
+        now=_deposits(volumes[0], spot), before=(Deposit(name="L1", points=seen, series=0, length_mm=9.0),),
+        volumes_now=volumes[:1], volumes_before=(cut,), limit_hu=130.0, _registrations={(0, 0): known},
+    )  # fmt: skip
+    assert pairing.overlay().places[0].earlier == (0,)
+
+
+def test_a_place_beside_another_takes_its_region_and_a_near_one_its_transform() -> None:
+    registration = Registration(_scan([], earlier=False, seed=1), _scan([], earlier=True, seed=2))
+    first = np.array([-15.0, 20.0, 12.0])
+    assert registration.region(first) is registration.region(first - np.array([0.0, 30.0, 0.0]))
+    place = registration.at(first)
+    if place.residual_mm <= 1.0:
+        assert registration.at(first + 5) is place
+    back = registration.now(then(first[None])[0])
+    assert back == pytest.approx(first, abs=3)
+
+
 def test_mineral_that_was_not_listed_is_not_new() -> None:
     now, before = _scan([(SPOTS[0], 5.0)], earlier=False, seed=1), _scan([(SPOTS[0], 5.0)], earlier=True, seed=2)
     pairing = Pairing(
@@ -169,3 +201,19 @@ def test_the_earlier_slice_shows_the_same_place() -> None:
     plane = earlier_slice(now, key, before, laid.place)
     inside = now.hu[key] > -300
     assert np.corrcoef(np.clip(plane[inside], -200, 300), np.clip(now.hu[key][inside], -200, 300))[0, 1] > 0.8
+
+
+def test_a_part_that_could_not_be_registered_keeps_the_other_from_being_compared() -> None:
+    """What was one of 26 mm and is two of 10 mm has not shrunk to 10 mm, whichever of the two is found."""
+    one, other = SPOTS[0], SPOTS[0] + [0, 0, 14]
+    exact = Transform()
+    exact.SetMatrix(TURN.ravel().tolist())
+    exact.SetTranslation((SHIFT + FRAME).tolist())
+    pairing = _pair([(one, 5.0), (other, 5.0)], [((one + other) / 2, 13.0)])
+    found = Place(transform=exact, residual_mm=0.5, likeness=0.9)
+    lost = Place(transform=None)
+    known = SimpleNamespace(at=lambda middle, *_: found if middle[2] < 7 else lost, now=lambda _: None)
+    pairing._registrations = {(0, 0): known}
+    places = pairing.overlay().places
+    assert [place.status for place in places] == ["matched", "not_found"]
+    assert "is now 2 lesions" in places[0].reason

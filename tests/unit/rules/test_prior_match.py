@@ -224,6 +224,13 @@ def test_ids_of_two_issuers_may_differ_where_name_and_birth_date_agree(issuers, 
     assert _is_refused(one, other, issuers) is is_refused
 
 
+@pytest.mark.parametrize(("name", "is_refused"), [("Doe^Jane", False), ("Roe^Ann", True), (None, True)])
+def test_the_same_id_of_two_issuers_is_no_identity(name, is_refused) -> None:
+    """Two hospitals number their patients alike."""
+    one = Patient(id="1", name="Doe^Jane", birth_date="1970-01-01")
+    assert _is_refused(one, Patient(id="1", name=name, birth_date="1970-01-01"), ("A", "B")) is is_refused
+
+
 def test_the_same_study_and_a_later_one_are_refused() -> None:
     same = EarlierReport(findings=_findings(_lesion(), day="2026-01-01"), study_instance_uid="1.2")
     with pytest.raises(UsageError) as caught:

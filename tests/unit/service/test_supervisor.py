@@ -12,7 +12,7 @@ from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.queue import Record
+from calcreport.service.queue import EARLIER, Record
 from calcreport.service.retention import RunningTime
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.status import read_status
@@ -351,6 +351,18 @@ def test_an_answer_of_a_sink_about_older_results_does_not_count():
     assert delivery.open_sinks(delivery.handed_over(newer, ended), ["sink"]) == ["sink"]
     ended = delivery.Ended(study="x", sink="sink", key=delivery.key_of(newer))
     assert delivery.open_sinks(delivery.handed_over(newer, ended), ["sink"]) == []
+
+
+def test_a_study_fetched_for_comparison_is_analysed_first_and_handed_to_no_sink(scene):
+    scene.receive(ONE)
+    scene.inbox.keep(scene._write(scene.store.temporary(), study=TWO, number=1), sender=f"pacs{EARLIER}")
+    scene.run(61)
+    assert scene.record(TWO).is_earlier
+    assert scene.record(TWO).priority > scene.record(ONE).priority
+    scene.run(30)
+    assert (scene.record(TWO).state, scene.record(TWO).deliveries) == ("done", {})
+    assert scene.record(ONE).deliveries
+    assert not scene.record(ONE).is_earlier
 
 
 def test_an_object_set_aside_is_not_waited_for(scene):

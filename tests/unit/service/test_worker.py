@@ -144,6 +144,10 @@ def test_the_analysis_sees_the_site_s_choices(monkeypatch, tmp_path):
     assert pairs["--config"] == str(tmp_path / "settings.toml")
     assert (pairs["--format"], pairs["--clinical"], pairs["--templates"]) == ("json,sr", "site.yaml", "ours")
     assert seen[0] == sys.executable
+    assert "--priors" not in words  # off, unless it is asked for
+    settings = settings.model_copy(update={"compares_with_earlier": True})
+    Analysis(tmp_path, settings, Snapshot())._last_words.close()
+    assert dict(itertools.pairwise(seen))["--priors"] == str(tmp_path.parent)
 
 
 @pytest.mark.parametrize(

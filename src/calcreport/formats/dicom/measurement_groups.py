@@ -173,17 +173,35 @@ def _numbers(rows: Iterable[_Row], rounding: Rounding) -> list[sr.Measurement]:
     return numbers
 
 
-def planar_groups(subject: Subject) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+def planar_groups(subject: Subject) -> list[sr.ContentSequence]:
     """Outline (TID 1410) of every lesion on its key image; on radiographs on each film that shows it.
 
     Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
     """
-    return [group for lesion, measured in subject.lesions for group in _outlined(subject, lesion, measured)]
+    groups = [group for lesion, measured in subject.lesions for group in _outlined(subject, lesion, measured)]
+    return [*groups, *_earlier_groups(subject)]
 
 
-def volumetric_groups(
-    subject: Subject, stored: Sequence[Dataset]
-) -> list[sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
+def _earlier_groups(subject: Subject) -> Iterator[sr.MeasurementsAndQualitativeEvaluations]:
+    """What a lesion measured on the earlier study (TID 1501), by its tracking UID, at the time point of that study."""
+    for lesion, _ in subject.lesions:
+        growth = lesion.growth
+        if growth is None or growth.change_mm is None or growth.basis is None:
+            continue
+        is_mass, uid = growth.basis == "mass", tracking_uid(lesion, subject.report.study.study_instance_uid)
+        part, names = ("mass", codes.OF_MASS) if is_mass else ("size", codes.OF_MINERAL)
+        length = names[f"{part}.max_diameter_mm"] if is_mass or not lesion.size.projected else codes.PROJECTED_LENGTH
+        before: list[_Row] = [(length, growth.before_mm, codes.MILLIMETRE, None)]
+        before += [(names[f"{part}.volume_mm3"], growth.volume_before_mm3, codes.CUBIC_MILLIMETRE, None)]
+        yield sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=lesion.id),
+            time_point_context=sr.TimePointContext(growth.prior_date or "earlier"),
+            finding_type=codes.MASS if is_mass else codes.CALCIFICATION,
+            measurements=_numbers(before, Rounding(lengths_of(subject.report), growth.error_mm)),
+        )
+
+
+def volumetric_groups(subject: Subject, stored: Sequence[Dataset]) -> list[sr.ContentSequence]:
     """Tie every lesion of a CT study, and every mass drawn around one, to its segment (TID 1411).
 
     `stored` are headers of its segmentations; raises `ValueError` when they are not those of this report.
@@ -197,7 +215,8 @@ def volumetric_groups(
     if {segment.tracking_uid for segment in segments} != set(places):
         msg = "the segmentation is not one of this report"
         raise ValueError(msg)
-    return [_volumetric(subject, segment, *places[segment.tracking_uid]) for segment in segments]
+    groups = [_volumetric(subject, segment, *places[segment.tracking_uid]) for segment in segments]
+    return [*groups, *_earlier_groups(subject)]
 
 
 def _volumetric(

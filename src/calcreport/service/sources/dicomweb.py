@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from threading import Event
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -17,6 +18,7 @@ from calcreport.service.adapter_settings import DicomwebSourceSettings
 from calcreport.service.identity import ANALYSED_CLASSES, DIGITS, content_of, uid_digest
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
+from calcreport.service.queue import EARLIER
 from calcreport.service.sources.polled import WebSource, cursor_from, is_uid
 from calcreport.service.web import MissingError, WebError
 
@@ -26,6 +28,7 @@ _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PAGE: Final = 200  # rows
 _MOST_PAGES: Final = 1000  # of one query
 _MODALITIES: Final = ("CT", "CR", "DX")  # asked for
+_DATE, _WHO = "00080020", ("00100021", "00100020", "00100030", "00100040")  # issuer, id, date of birth, sex
 _STUDY, _SERIES, _INSTANCE, _CLASS, _COUNT = "0020000D", "0020000E", "00080018", "00080016", "00201208"
 
 
@@ -79,9 +82,30 @@ class DicomwebSource(WebSource[DicomwebSourceSettings, _Cursor]):
         self._is_first = False
         return now
 
-    def _fetch_images(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event) -> bool:
+    def _fetch_images(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event, suffix: str = "") -> bool:
+        if self._settings.earlier_studies and not suffix:
+            for earlier in self._earlier(study):
+                others = self._images(earlier)
+                if len(others) <= self._settings.earlier_images:
+                    self._fetch_images(inbox, earlier, others, stop, EARLIER)
         paths = [f"/studies/{study}/series/{series}/instances/{instance}" for instance, series in images.items()]
-        return self._fetch_all(inbox, study, paths, stop, accept=_FILE)
+        return self._fetch_all(inbox, study, paths, stop, accept=_FILE, suffix=suffix)
+
+    def _earlier(self, study: str) -> list[str]:
+        """Latest earlier studies of the patient of a study: id, issuer, date of birth and sex agree."""
+        fields = "".join(f"&includefield={tag}" for tag in (_DATE, *_WHO))
+        row = next(self._rows(f"/studies?StudyInstanceUID={study}{fields}", _STUDY), {})
+        who, day = [_value(row, tag) for tag in _WHO], str(_value(row, _DATE) or "")
+        if None in who[1:] or not day:
+            return []
+        dates: dict[str, str] = {}
+        for modality in _MODALITIES:
+            query = f"/studies?PatientID={quote(str(who[1]))}&StudyDate=-{day}&ModalitiesInStudy={modality}{fields}"
+            for other in self._rows(query, _STUDY):
+                then, uid = str(_value(other, _DATE) or ""), _uid(other, _STUDY)
+                if uid and [_value(other, tag) for tag in _WHO] == who and "" < then < day:
+                    dates[uid] = then
+        return sorted(dates, key=dates.__getitem__)[-self._settings.earlier_studies :]
 
     def _studies(self) -> dict[str, int | None]:
         """Study Instance UIDs of the last days, and how many instances each has, where the archive tells."""

@@ -81,7 +81,7 @@ class WebSource(Source[WebSettings, Cursor]):
         self._client.close()
 
     def _fetch_all(
-        self, inbox: Inbox, study_uid: str, paths: Sequence[str], stop: Event, *, accept: str = "*/*"
+        self, inbox: Inbox, study_uid: str, paths: Sequence[str], stop: Event, *, accept: str = "*/*", suffix: str = ""
     ) -> bool:
         """Fetch every image of a study; ``False`` when `stop` was set before its end.
 
@@ -93,12 +93,12 @@ class WebSource(Source[WebSettings, Cursor]):
         for path in paths:
             if stop.is_set():
                 return False
-            kept += self._fetch(inbox, study_uid, path, accept)
+            kept += self._fetch(inbox, study_uid, path, accept, self.name + suffix)
         if 0 < kept < len(paths):
             inbox.expect(study_uid, kept)  # the others will not come
         return True
 
-    def _fetch(self, inbox: Inbox, study_uid: str, path: str, accept: str) -> bool:
+    def _fetch(self, inbox: Inbox, study_uid: str, path: str, accept: str, sender: str) -> bool:
         """Fetch one file, as it is or as the first part of a multipart message; say whether it was kept.
 
         It is not when it is gone meanwhile, damaged, too large, no image, or of a study that was not asked for.
@@ -107,7 +107,7 @@ class WebSource(Source[WebSettings, Cursor]):
             with inbox.incoming() as file:
                 self._client.fetch(path, accept=accept, take=lambda blocks, kind: _write(blocks, kind, file))
                 file.close()
-                inbox.keep(file.path, accept=lambda identity: _require_study(study_uid, identity), sender=self.name)
+                inbox.keep(file.path, accept=lambda identity: _require_study(study_uid, identity), sender=sender)
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return False

@@ -9,6 +9,7 @@ from calcreport.service.journal import Journal
 from calcreport.service.sources.dicomweb import DicomwebSource
 
 CT, SR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.34"
+TODAY = "20261101"
 PART = b"--b\r\nContent-Type: application/dicom\r\n\r\n%s\r\n--b--\r\n"
 
 
@@ -18,6 +19,7 @@ class FakeArchive:
     def __init__(self, server, reply) -> None:
         self.reply = reply
         self.studies: dict[str, dict[str, str]] = {}
+        self.patients: dict[str, tuple[str | None, ...]] = {}  # issuer, id, date of birth, sex, day
         self.has_counts = self.has_pages = True
         self.is_down = False
         server.answer = self.answer
@@ -26,8 +28,15 @@ class FakeArchive:
         parts = urlsplit(asked.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         words = parts.path.strip("/").split("/")
+        if "StudyInstanceUID" in query or "PatientID" in query:
+            named = [query["StudyInstanceUID"]] if "StudyInstanceUID" in query else [
+                uid for uid, tags in self.patients.items() if tags[1] == query["PatientID"]
+                and tags[4] <= query["StudyDate"].lstrip("-") and query["ModalitiesInStudy"] == "CT"
+            ]  # fmt: skip
+            return self._rows([self._patient(uid) for uid in named], query)
         if words == ["studies"]:
-            return self._rows([self._study(uid) for uid in self.studies], query) if query["ModalitiesInStudy"] == "CT" \
+            today = [uid for uid in self.studies if uid not in self.patients or self.patients[uid][4] == TODAY]
+            return self._rows([self._study(uid) for uid in today], query) if query["ModalitiesInStudy"] == "CT" \
                 else self.reply(status=204)  # fmt: skip
         if words[-1] == "instances":
             rows = [self._instance(uid, kind) for uid, kind in self.studies[words[1]].items()]
@@ -44,6 +53,10 @@ class FakeArchive:
     def _study(self, uid):
         count = {"00201208": {"vr": "IS", "Value": [len(self.studies[uid])]}} if self.has_counts else {}
         return {"0020000D": {"vr": "UI", "Value": [uid]}} | count
+
+    def _patient(self, uid):
+        tags = zip(("00100021", "00100020", "00100030", "00100040", "00080020"), self.patients[uid], strict=True)
+        return self._study(uid) | {tag: {"Value": [value]} for tag, value in tags if value is not None}
 
     @staticmethod
     def _instance(uid, kind):
@@ -140,3 +153,57 @@ def test_no_uid_is_kept_in_the_cursor(archive, look, inbox) -> None:
     archive.studies["1.2.840.113619.2.55"] = {"1.2.840.113619.2.55.1": CT}
     look(1)
     assert "113619" not in inbox.cursors["pacs"]
+
+
+ME = ("HERE", "P1", "19700101", "F")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_fetched"),
+    [
+        ((*ME, "20250101"), True),
+        (("THERE", *ME[1:], "20250101"), False),
+        ((*ME[:2], "19710101", "F", "20250101"), False),
+        ((*ME[:3], "M", "20250101"), False),
+        ((*ME[:3], None, "20250101"), False),
+        ((*ME, TODAY), False),  # of the same day: fetched as one of its own
+    ],
+)
+def test_the_earlier_study_of_the_same_patient_comes_first_and_is_marked(
+    archive, look, inbox, other, is_fetched
+) -> None:
+    look(1, earlier_studies=2)
+    archive.studies |= {"1.2": {"1.2.1": CT}, "1.3": {"1.3.1": CT}}
+    archive.patients |= {"1.2": (*ME, TODAY), "1.3": other}
+    look(3, earlier_studies=2)
+    assert ("pacs#earlier" in inbox.senders) is is_fetched
+    if is_fetched:
+        assert inbox.kept == [b"DICM1.3.1", b"DICM1.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, {"1.2.1"}),  # off, unless it is asked for
+        ({"earlier_studies": 1}, {"1.2.1", "1.5.1"}),
+        ({"earlier_studies": 2}, {"1.2.1", "1.4.1", "1.4.2", "1.5.1"}),
+        ({"earlier_studies": 2, "earlier_images": 1}, {"1.2.1", "1.5.1"}),
+    ],
+)
+def test_earlier_studies_are_limited_in_number_and_size(archive, look, inbox, settings, kept) -> None:
+    look(1, **settings)
+    archive.studies |= {
+        "1.2": {"1.2.1": CT}, "1.3": {"1.3.1": CT}, "1.4": {"1.4.1": CT, "1.4.2": CT}, "1.5": {"1.5.1": CT},
+    }  # fmt: skip
+    days = {"1.2": TODAY, "1.3": "20230101", "1.4": "20240101", "1.5": "20250101"}
+    archive.patients = {uid: (*ME, day) for uid, day in days.items()}
+    look(3, **settings)
+    assert set(inbox.kept) == {b"DICM" + name.encode() for name in kept}
+
+
+def test_without_date_of_birth_or_sex_no_earlier_study_is_asked_for(archive, look, inbox) -> None:
+    look(1, earlier_studies=2)
+    archive.studies |= {"1.2": {"1.2.1": CT}, "1.3": {"1.3.1": CT}}
+    archive.patients = {"1.2": ("HERE", "P1", None, "F", TODAY), "1.3": ("HERE", "P1", None, "F", "20250101")}
+    look(3, earlier_studies=2)
+    assert inbox.kept == [b"DICM1.2.1"]

@@ -1,0 +1,49 @@
+"""The earlier study to compare with, found by its patient among the results of many."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from calcreport.dicom import StudyFiles
+from calcreport.errors import UsageError
+from calcreport.files.report import earlier_report, report_from_text
+from calcreport.formats import FILE_NAMES
+from calcreport.model.report import Study
+from calcreport.study.analyse import refuse_wrong_prior
+from calcreport.study.folder import read_bytes
+from calcreport.study.render import remembered_places
+from calcreport.study.request import Prior
+
+_LAYOUTS: Final = ("", "*/", "*/results/*/")  # of the folder of a study, of a run, of the service's store
+
+
+def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
+    """Latest earlier study of the same patient on the same kind of image, first of those of the same named part.
+
+    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement.
+    """
+    who, fitting = _who(study.study), []
+    for path in (path for layout in _LAYOUTS if all(who[:4]) for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
+        text = read_bytes(path) or b""
+        if str(who[0]).encode() not in text:  # most are of somebody else, and need not be parsed
+            continue
+        with suppress(UsageError, ValueError):  # damaged, of another version, or no earlier one
+            report = report_from_text(text.decode())
+            facts, then = earlier_report(report), report.study
+            refuse_wrong_prior(study, facts)
+            if _who(then) == who and then.study_date and study.study.study_date:
+                prior = Prior(report=report, facts=facts, places=_places(path.parent))
+                fitting.append((then.body_part == study.study.body_part, then.study_date, prior))
+    return max(fitting, key=lambda one: one[:2])[2] if fitting else None
+
+
+def _who(study: Study) -> tuple[str | None, str | None, str | None, str | None, bool]:
+    return study.patient.id, study.patient.name, study.patient.birth_date, study.patient.sex, study.modality == "CT"
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    with suppress(UsageError):  # moved since
+        return tuple(map(Path, remembered_places(folder)))
+    return ()
