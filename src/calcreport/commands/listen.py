@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import socket
 import sys
@@ -15,20 +14,20 @@ from time import monotonic
 from typing import Final
 
 from calcreport.arguments import formats_of, rule_path, templates_of
-from calcreport.commands.status import store_root
+from calcreport.commands.status import distributed, store_root
 from calcreport.errors import StoreError
 from calcreport.files.named_file import read_text
 from calcreport.files.settings import settings_from_text
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import load_rules
 from calcreport.service.clinical_watch import read_table
-from calcreport.service.journal import Journal, LineFormatter
+from calcreport.service.journal import Journal, log_to_stderr
 from calcreport.service.service import Service, address_errors, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.sinks import sinks_from
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
-from calcreport.service.worker import LoadedSettings
+from calcreport.service.worker import Executor, LoadedSettings
 
 _LINGER_S: Final = 0.5  # left to threads that hang in a connection
 _MEBI: Final = 1 << 20  # bytes
@@ -46,12 +45,11 @@ def run(options: argparse.Namespace) -> str:
     sources, sinks = sources_from(settings.sources, journal), sinks_from(settings.sinks)
     if options.check:
         return _check(settings, root)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
-    ours = logging.getLogger("calcreport")
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
-    Service(load, root=root, journal=journal, sinks=sinks, sources=sources).run()
+    log_to_stderr()
+    executor = Executor()
+    if settings.workers.database:
+        executor = distributed().DistributedExecutor(root, settings.workers, journal=journal)
+    Service(load, root=root, journal=journal, sinks=sinks, sources=sources, executor=executor).run()
     _leave()
     return ""
 
@@ -95,7 +93,9 @@ def _check(settings: ServiceSettings, root: Path) -> str:
         f"lets in {who} from {', '.join(settings.peers.addresses)}",
         f"store: {free // _MEBI} MiB above the reserve",
         f"a study is complete after {settings.study.quiet_seconds:g} s of quiet",
-        f"analyses at a time: {settings.analysis.workers}",
+        f"workers at present: {distributed().tell_workers(settings.workers, [])}"
+        if settings.workers.database
+        else f"analyses at a time: {settings.analysis.workers}",
         f"sources beside the network: {', '.join(settings.sources) or 'none'}",
         f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
         *(["a service is running on this store; whether the port is free was not tried"] if is_running else []),

@@ -47,6 +47,8 @@ class Record(BaseModel, frozen=True):
     """Hash of the images the state is about."""
     reported: str = ""
     """Hash of the images of the last analysis that ended; empty before the first."""
+    lease: str = ""
+    """Under which the study is lent to a worker; only an answer of this lease counts."""
     revision: int = 0
     """Analyses that ended with a result, a refusal included."""
     attempts: int = 0
@@ -80,7 +82,7 @@ class Record(BaseModel, frozen=True):
 
     def changed_to(self, **changes: object) -> Record:
         """The record with other values, changed just now."""
-        return self.model_copy(update={"changed": time(), "done_running_s": None, **changes})
+        return self.model_copy(update={"changed": time(), "done_running_s": None, "lease": "", **changes})
 
     def to_bytes(self) -> bytes:
         """Text of the file."""
@@ -105,11 +107,13 @@ _NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interrupti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An analysis that ended without an answer, and whether the study is not to blame; no patient data."""
+    """An analysis that ended without an answer, and whether the study is to blame; no patient data."""
 
     code: str
     message: str
     is_environment: bool = False
+    is_interruption: bool = False
+    """Nobody knows whose fault it was: the worker does not live."""
     seconds: float
 
 
@@ -192,6 +196,8 @@ def answered(record: Record, result: StudyOutcome) -> Record:
 
 def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Record:
     """Record after an analysis that ended without an answer: another attempt later, or a dead letter."""
+    if failure.is_interruption:
+        return interrupted(record)
     name = "setbacks" if failure.is_environment else "attempts"
     changes = {name: getattr(record, name) + 1, "seconds": round(failure.seconds, 3)}
     after = record.changed_to(**changes, state="waiting", code=failure.code, message=failure.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
@@ -34,6 +35,13 @@ def _network(text: str) -> str:
 
 def _address(text: str) -> str:
     ip_address(text)
+    return text
+
+
+def _without_password(text: str) -> str:
+    if not text or re.search(r"password|://[^/@]*:[^/@]*@", text):
+        msg = "a connection string of PostgreSQL, with a passfile in place of a password"
+        raise ValueError(msg)
     return text
 
 
@@ -115,6 +123,15 @@ class AnalysisSettings(SettingsBlock):
     """Attempts before a study is a dead letter."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Wait before the second attempt; it doubles for each later one, up to ten minutes."""
+
+
+class WorkersSettings(SettingsBlock):
+    """Analyses on other machines: ``calcreport worker`` there, with the store's folder and a database in common."""
+
+    database: Annotated[str, AfterValidator(_without_password)] | None = None
+    """PostgreSQL, as libpq names it; a `passfile` in place of a password. Without one this machine does the work."""
+    lease_seconds: float = Field(default=60.0, ge=1)
+    """A worker that gave no sign of life for so long is lost, and its study goes to another one."""
 
 
 class RetentionSettings(SettingsBlock):
@@ -199,6 +216,7 @@ class ServiceSettings(SettingsBlock):
     limits: LimitSettings = LimitSettings()
     study: StudySettings = StudySettings()
     analysis: AnalysisSettings = AnalysisSettings()
+    workers: WorkersSettings = WorkersSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     commitment: CommitmentSettings = CommitmentSettings()
@@ -211,7 +229,7 @@ class ServiceSettings(SettingsBlock):
     """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
 
 
-NEEDS_RESTART: Final = ("aet", "host", "port", "store", "metrics", "audit", "sources", "sinks")
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "metrics", "audit", "workers", "sources", "sinks")
 """What a reload cannot change: it is in use."""
 
 

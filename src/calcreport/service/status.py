@@ -169,7 +169,8 @@ def _head(root: Path) -> Iterator[str]:
     yield f"service: running since {_age(float(service.get('begun', 0.0)))}"
     numbers = ("receiving", "waiting", "delivering")
     busy = service.get("analysing", [])
-    yield ", ".join([*(f"{name} {service.get(name, 0)}" for name in numbers), f"analysing {len(busy)}"])
+    workers = [] if service.get("workers") is None else [f"workers {service['workers']}"]
+    yield ", ".join([*(f"{name} {service.get(name, 0)}" for name in numbers), f"analysing {len(busy)}", *workers])
     if service.get("problems"):
         yield f"problems: {', '.join(map(str, service['problems']))}"
     counters = service.get("counters", {})

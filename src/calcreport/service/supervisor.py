@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
+from secrets import token_hex
 from time import monotonic, time
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from calcreport.service.retention import Retention, RunningTime
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysis, Snapshot
+from calcreport.service.worker import Executor, Running, Snapshot
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
@@ -53,10 +54,11 @@ class Supervisor:
     journal: Journal
     commitments: Commitments
     audit: Audit
+    executor: Executor
 
     def __post_init__(self) -> None:
         self._waiting = queue.Waiting()
-        self._running: dict[str, Analysis] = {}
+        self._running: dict[str, Running] = {}
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
         self._status_s = float("-inf")
@@ -75,12 +77,20 @@ class Supervisor:
         """Read from the tree what has to be done; images may still be coming, so quiet is waited for anew."""
         for study in self.store.studies():
             self._guarded(study, self._recover)
+        self.executor.tidy()
 
     def _recover(self, study: str) -> None:
         record = self.store.record(study)
+        images, clinical = self.store.images(study), self.store.clinical_mark(study)
         if record.state == "analysing":
-            record = self._write(study, queue.interrupted(record))
-        if queue.is_due(record, self.store.images(study), self.store.clinical_mark(study)):
+            running = self.executor.resume(self.store.folder(study), record.lease, self.snapshot())
+            if running is not None:
+                self._running[study] = running
+                if content_of([*images, *clinical]) == record.content:
+                    return
+            else:
+                record = self._write(study, queue.interrupted(record))
+        if queue.is_due(record, images, clinical):
             self.arrivals.note(study)
         elif record.state == "delivering":
             self._hand_on(study, record)
@@ -94,7 +104,7 @@ class Supervisor:
         self._watch()
         self._clinical.look()
         for study in self._waiting.due(monotonic()):
-            if len(self._running) >= self.settings().analysis.workers:
+            if len(self._running) >= self.executor.places(self.settings().analysis.workers):
                 break
             self._guarded(study, self._begin)
         for ended in self.deliveries.ended():
@@ -112,6 +122,7 @@ class Supervisor:
             if result is not None:
                 del self._running[study]
                 self._guarded(study, self._end, result)
+                self.executor.tidy()
                 if study in self._late:
                     self._late.discard(study)
                     self._guarded(study, self._enqueue)
@@ -125,8 +136,8 @@ class Supervisor:
         """End the analyses under way; they begin anew after the next start, and no attempt is counted."""
         deadline_s = monotonic() + _STOP_S
         for study, analysis in self._running.items():
-            analysis.stop(deadline_s - monotonic())
-            self._guarded(study, lambda name: self._write(name, self.store.record(name).changed_to(state="waiting")))
+            if analysis.stop(deadline_s - monotonic()):
+                self._guarded(study, lambda s: self._write(s, self.store.record(s).changed_to(state="waiting")))
         self._running.clear()
         self.deliveries.stop()
         self._report(state="stopped", is_forced=True)
@@ -201,8 +212,8 @@ class Supervisor:
             return
         clinical = self.store.clinical(study) or self._clinical.table()
         settings = self.settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
-        self._write(study, record.changed_to(state="analysing"))
-        self._running[study] = Analysis(self.store.folder(study), settings, self.snapshot())
+        record = self._write(study, record.changed_to(state="analysing", lease=token_hex(16)))
+        self._running[study] = self.executor.begin(self.store.folder(study), record.lease, settings, self.snapshot())
         self._tell("analysis_begun", study)
 
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
@@ -304,6 +315,7 @@ class Supervisor:
         problems += [self._clinical.problem] if self._clinical.problem else []
         problems += ["clock.wrong"] if self._running_time.is_clock_wrong else []
         problems += [code for code in self.journal.problems() if code not in problems]
+        problems += ["worker.none"] if self.executor.workers == 0 else []
         return {
             "software": f"calcreport {software_version()}",
             "state": state,
@@ -316,6 +328,7 @@ class Supervisor:
             "waiting": len(self._waiting),
             "analysing": [self.store.reference(study) for study in list(self._running)],
             "delivering": len(self.deliveries),
+            "workers": self.executor.workers,
             "parts": self.journal.health(),
             "counters": self.journal.counts(),
         }

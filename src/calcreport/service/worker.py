@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, EXIT_SOME, EXIT_UNDELIVERED, EXIT_USAGE
 from calcreport.processes import child
@@ -132,17 +132,48 @@ class Analysis:
         """Let it end by itself."""
         self._kill(signal.SIGTERM)
 
-    def stop(self, seconds: float) -> None:
-        """End it, after so many seconds by force."""
+    def stop(self, seconds: float) -> bool:
+        """End it, after so many seconds by force; return that it is ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, seconds))
         self._kill(signal.SIGKILL)
         self._process.wait()
         self._last_words.close()
+        return True
 
     def _kill(self, kind: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, kind)
+
+
+class Running(Protocol):
+    """What the supervisor knows of an analysis; see `Analysis`."""
+
+    def result(self) -> StudyOutcome | Failure | None: ...  # noqa: D102
+    def ask_to_stop(self) -> None: ...  # noqa: D102
+    def stop(self, seconds: float, /) -> bool: ...  # noqa: D102
+
+
+class Executor:
+    """Where analyses run: here in child processes of the service, which end with it."""
+
+    workers: int | None = None
+    """Workers on other machines; ``None`` where this one does the work."""
+
+    def places(self, most: int) -> int:
+        """How many studies may be under way at a time, where the settings say `most`."""
+        return most
+
+    def begin(self, folder: Path, lease: str, settings: AnalysisSettings, snapshot: Snapshot) -> Running:  # noqa: ARG002 - for others
+        """Have the study in a folder of the store analysed; only an answer of this lease, in its record, counts."""
+        return Analysis(folder, settings, snapshot)
+
+    def resume(self, _folder: Path, _lease: str, _snapshot: Snapshot, /) -> Running | None:
+        """Go on with what an earlier service has begun; ``None`` when that did not outlive it."""
+        return None
+
+    def tidy(self) -> None:
+        """Remove what is left of analyses that are over and in their records."""
 
 
 def name_crash(exit_code: int, *, is_overdue: bool) -> tuple[str, str] | None:

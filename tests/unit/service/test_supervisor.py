@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from calcreport.errors import DeliveryError, StoreError
-from calcreport.service import delivery, supervisor
+from calcreport.service import delivery, supervisor, worker
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
@@ -72,9 +72,10 @@ class Scene:
             def stop(self, seconds):
                 assert 0 <= seconds <= 1
                 scene.stopped.append(self.study)
+                return True
 
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(supervisor, "Analysis", FakeAnalysis)
+        monkeypatch.setattr(worker, "Analysis", FakeAnalysis)
         monkeypatch.setattr(supervisor, "monotonic", lambda: scene.now)
         monkeypatch.setattr(delivery, "FIRST_WAIT_S", 15.0)
         self.start()
@@ -94,6 +95,7 @@ class Scene:
             journal=journal,
             commitments=Commitments(self.store, lambda: self.settings, journal=journal),
             audit=Audit(self.settings.audit, "CALCREPORT", journal=journal),
+            executor=worker.Executor(),
         )
         self.supervisor._retention.clock = lambda: self.now
         begun = time.time() - self.now
