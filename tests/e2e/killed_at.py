@@ -85,10 +85,10 @@ def arm(moment: str, images: int) -> None:
             distributed.Lent if "WORKERS" in os.environ else Analysis, "__init__", is_before=False, when=later
         ),
         "results written and not answered": lambda: _wrap(
-            distributed, "write_file", is_before=True, when=lambda path, _content: path.parent.name == "leases"
+            distributed, "write_file", is_before=True, when=lambda path, _content: path.suffix == ".lease"
         ),
         "answered and still in the queue": lambda: _wrap(
-            distributed, "write_file", is_before=False, when=lambda path, _content: path.parent.name == "leases"
+            distributed, "write_file", is_before=False, when=lambda path, _content: path.suffix == ".lease"
         ),
         "answer read and not recorded": lambda: _at_state("delivering", is_before=True),
         "recorded and not sent": lambda: _wrap(FolderSink, "deliver", is_before=True),

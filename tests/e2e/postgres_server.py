@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own: a cluster in a temporary folder, reached by a socket in it, and gone at the end."""
+"""A PostgreSQL server of a test's own: a cluster in a temporary folder, with a socket in it, and gone at the end."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Postgres:
     def __init__(self, bin_folder: Path, folder: Path) -> None:
         self._bin, self.folder = bin_folder, folder
         self.database = f"host={folder} user=calcreport dbname=postgres"
+        self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
         # PostgreSQL refuses to run as root
         self._who: dict[str, Any] = {"user": pwd.getpwnam("postgres").pw_name} if os.geteuid() == 0 else {}
@@ -35,7 +36,18 @@ class Postgres:
     def make(self) -> None:
         """Make an empty cluster, in the place of the one that was there."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
-        words = [self._bin / "initdb", "-D", self.folder / "data", "-A", "trust", "-U", "calcreport", "-N", "-E", "UTF8"]
+        words = [
+            self._bin / "initdb",
+            "-D",
+            self.folder / "data",
+            "-A",
+            "trust",
+            "-U",
+            "calcreport",
+            "-N",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run(words, check=True, capture_output=True, cwd=self.folder, **self._who)
 
     def start(self) -> None:
@@ -58,9 +70,15 @@ class Postgres:
             self._process.wait(30)
             self._process = None
 
-    def ask(self, query: str) -> str:
+    def new_database(self) -> str:
+        """Make a database, and give what names it to libpq."""
+        self._databases += 1
+        self.ask(f"CREATE DATABASE test_{self._databases}", self.database)
+        return self.database.replace("dbname=postgres", f"dbname=test_{self._databases}")
+
+    def ask(self, query: str, database: str) -> str:
         """Answer of a query, bare."""
-        words = [self._bin / "psql", "-X", "-t", "-A", "-c", query, self.database]
+        words = [self._bin / "psql", "-X", "-t", "-A", "-c", query, database]
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 from calcreport.errors import UsageError
 from calcreport.files.named_file import read_text
-from calcreport.service.journal import Journal, log_to_stderr
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of
 
@@ -31,34 +27,24 @@ def retry(options: argparse.Namespace) -> str:
     if not options.references and not options.all:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"
         raise UsageError(msg, code="usage.nothing_to_retry")
-    root = existing_store(options)
-    chosen = ask_retry(root, options.references, is_all=options.all)
-    return "".join(f"{reference} is tried again\n" for reference in chosen)
+    references = ask_retry(existing_store(options), options.references, is_all=options.all)
+    return "".join(f"{reference} is tried again\n" for reference in references)
 
 
 def work(options: argparse.Namespace) -> str:
-    """Analyse studies of a service on this machine until asked to stop, or check; `ConfigurationError`."""
+    """Analyse studies of a service on this machine until asked to stop, or check what that needs."""
     os.umask(0o077)  # everything in the store is about patients
     settings = service_settings_from_text(read_text(options.config, "--config") if options.config else "").workers
     if settings.database is None:
         msg = "workers are told of studies by a database; name it as service.workers.database in the settings file"
         raise UsageError(msg, code="usage.no_database")
-    root, module = existing_store(options), distributed()
+    from calcreport.service import distributed  # noqa: PLC0415 - needs an extra, as the database does
+
+    root = existing_store(options)
     if options.check:
-        alive = module.tell_workers(settings, [])
-        return f"the store is there, the database answers; workers at present: {alive}\nall well\n"
-    log_to_stderr()
-    asyncio.run(module.Worker(root, settings, journal=Journal()).serve())
+        return f"workers at present: {distributed.tell_workers(settings, [])}\nall well\n"
+    distributed.serve(root, settings)
     return ""
-
-
-def distributed() -> ModuleType:
-    """Module that needs an extra; raises `UsageError` ``usage.no_procrastinate``."""
-    try:
-        return import_module("calcreport.service.distributed")
-    except ModuleNotFoundError as error:
-        msg = "service.workers.database needs Procrastinate; install calcreport[workers], here and on every worker"
-        raise UsageError(msg, code="usage.no_procrastinate") from error
 
 
 def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:

@@ -6,7 +6,6 @@ A hostile sender must not fill the disk with our log, so that each kind of event
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,15 +116,6 @@ class LineFormatter(logging.Formatter):
         """Write a record; nothing but its message is shown, no traceback either."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
         return f"{when} {record.getMessage()}"
-
-
-def log_to_stderr() -> None:
-    """Write our events to standard error, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
-    ours = logging.getLogger("calcreport")
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
 
 
 def code_of(error: Exception, for_system: str) -> str:

@@ -102,18 +102,17 @@ _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
+LOST: Final = "worker.lost"  # code of an analysis whose worker does not live: nobody knows whose fault it was
 _NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}  # of a record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An analysis that ended without an answer, and whether the study is to blame; no patient data."""
+    """An analysis that ended without an answer, and whether the study is not to blame; no patient data."""
 
     code: str
     message: str
     is_environment: bool = False
-    is_interruption: bool = False
-    """Nobody knows whose fault it was: the worker does not live."""
     seconds: float
 
 
@@ -174,9 +173,9 @@ def retried(record: Record) -> Record:
 def interrupted(record: Record) -> Record:
     """Record of a study whose analysis was under way when the service died."""
     after = record.changed_to(state="waiting", interruptions=record.interruptions + 1)
-    if after.interruptions < _MOST_INTERRUPTIONS:
-        return after
-    return given_up(after, "analysis.interrupted", "the service died again and again while it analysed this study")
+    msg = "the service or its worker died again and again while it analysed this study"
+    is_over = after.interruptions >= _MOST_INTERRUPTIONS
+    return given_up(after, "analysis.interrupted", msg) if is_over else after
 
 
 def answered(record: Record, result: StudyOutcome) -> Record:
@@ -196,7 +195,7 @@ def answered(record: Record, result: StudyOutcome) -> Record:
 
 def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Record:
     """Record after an analysis that ended without an answer: another attempt later, or a dead letter."""
-    if failure.is_interruption:
+    if failure.code == LOST:
         return interrupted(record)
     name = "setbacks" if failure.is_environment else "attempts"
     changes = {name: getattr(record, name) + 1, "seconds": round(failure.seconds, 3)}

@@ -185,7 +185,7 @@ def address_errors(what: str) -> Iterator[None]:
         raise SettingsError(msg, code="settings.address") from error
 
 
-_GAUGES = ("receiving", "waiting", "delivering", "free_bytes_above_reserve")  # of the status
+_GAUGES = ("receiving", "waiting", "analysing", "workers", "delivering", "free_bytes_above_reserve")  # of the status
 Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)  # of numbers under one name
 
 
@@ -196,11 +196,9 @@ class _Numbers(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give the status of the service as metrics."""
         status = self._status()
-        for name in _GAUGES:
-            yield GaugeMetricFamily(f"calcreport_{name}", f"{name} now".replace("_", " "), value=status[name])
-        yield GaugeMetricFamily("calcreport_analysing", "analyses under way", value=len(status["analysing"]))
-        if status["workers"] is not None:
-            yield GaugeMetricFamily("calcreport_workers", "workers that live", value=status["workers"])
+        for name, value in {**status, "analysing": len(status["analysing"])}.items():
+            if name in _GAUGES and value is not None:
+                yield GaugeMetricFamily(f"calcreport_{name}", f"{name} now".replace("_", " "), value=value)
         problems = GaugeMetricFamily("calcreport_problem", "1 for a problem that lasts", labels=["code"])
         yield _filled(problems, dict.fromkeys(status["problems"], 1))
         events = CounterMetricFamily("calcreport_events", "what happened since the start", labels=["event"])

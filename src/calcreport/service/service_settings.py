@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
@@ -38,9 +39,9 @@ def _address(text: str) -> str:
     return text
 
 
-def _without_password(text: str) -> str:
-    if not text or re.search(r"password|://[^/@]*:[^/@]*@", text):
-        msg = "a connection string of PostgreSQL, with a passfile in place of a password"
+def _database(text: str) -> str:
+    if not find_spec("procrastinate") or not text or re.search(r"password|://[^/@]*:[^/@]*@", text):
+        msg = "needs calcreport[workers] to be installed, and a passfile in place of a password"
         raise ValueError(msg)
     return text
 
@@ -128,7 +129,7 @@ class AnalysisSettings(SettingsBlock):
 class WorkersSettings(SettingsBlock):
     """Analyses on other machines: ``calcreport worker`` there, with the store's folder and a database in common."""
 
-    database: Annotated[str, AfterValidator(_without_password)] | None = None
+    database: Annotated[str, AfterValidator(_database)] | None = None
     """PostgreSQL, as libpq names it; a `passfile` in place of a password. Without one this machine does the work."""
     lease_seconds: float = Field(default=60.0, ge=1)
     """A worker that gave no sign of life for so long is lost, and its study goes to another one."""

@@ -167,10 +167,9 @@ def _head(root: Path) -> Iterator[str]:
         yield "service: not running"
         return
     yield f"service: running since {_age(float(service.get('begun', 0.0)))}"
-    numbers = ("receiving", "waiting", "delivering")
-    busy = service.get("analysing", [])
-    workers = [] if service.get("workers") is None else [f"workers {service['workers']}"]
-    yield ", ".join([*(f"{name} {service.get(name, 0)}" for name in numbers), f"analysing {len(busy)}", *workers])
+    counts = {**service, "analysing": len(service.get("analysing", []))}
+    names = ("receiving", "waiting", "delivering", "analysing", "workers")
+    yield ", ".join(f"{name} {counts[name]}" for name in names if counts.get(name) is not None)
     if service.get("problems"):
         yield f"problems: {', '.join(map(str, service['problems']))}"
     counters = service.get("counters", {})

@@ -24,10 +24,10 @@ from calcreport.service.inbox import Arrivals
 from calcreport.service.journal import Journal, code_of
 from calcreport.service.queue import Failure, Handover, Record
 from calcreport.service.retention import Retention, RunningTime
-from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.service_settings import AnalysisSettings, ServiceSettings
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Executor, Running, Snapshot
+from calcreport.service.worker import Analysis, Executor, Lent, Snapshot
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
@@ -58,7 +58,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._waiting = queue.Waiting()
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, Analysis | Lent] = {}
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
         self._status_s = float("-inf")
@@ -77,19 +77,17 @@ class Supervisor:
         """Read from the tree what has to be done; images may still be coming, so quiet is waited for anew."""
         for study in self.store.studies():
             self._guarded(study, self._recover)
-        self.executor.tidy()
 
     def _recover(self, study: str) -> None:
         record = self.store.record(study)
         images, clinical = self.store.images(study), self.store.clinical_mark(study)
         if record.state == "analysing":
-            running = self.executor.resume(self.store.folder(study), record.lease, self.snapshot())
-            if running is not None:
-                self._running[study] = running
+            if self.executor.workers is None or not record.lease:
+                record = self._write(study, queue.interrupted(record))
+            else:
+                self._hand_out(study, record, self.settings().analysis)
                 if content_of([*images, *clinical]) == record.content:
                     return
-            else:
-                record = self._write(study, queue.interrupted(record))
         if queue.is_due(record, images, clinical):
             self.arrivals.note(study)
         elif record.state == "delivering":
@@ -103,9 +101,9 @@ class Supervisor:
             self._guarded(study, self._retry)
         self._watch()
         self._clinical.look()
-        for study in self._waiting.due(monotonic()):
-            if len(self._running) >= self.executor.places(self.settings().analysis.workers):
-                break
+        most, workers = self.settings().analysis.workers, self.executor.workers
+        most = workers + 1 if most and workers is not None else most  # one is there for whoever is free next
+        for study in self._waiting.due(monotonic())[: max(0, most - len(self._running))]:
             self._guarded(study, self._begin)
         for ended in self.deliveries.ended():
             self._guarded(ended.study, self._handed, ended)
@@ -122,7 +120,6 @@ class Supervisor:
             if result is not None:
                 del self._running[study]
                 self._guarded(study, self._end, result)
-                self.executor.tidy()
                 if study in self._late:
                     self._late.discard(study)
                     self._guarded(study, self._enqueue)
@@ -130,13 +127,15 @@ class Supervisor:
     def ask_to_stop(self) -> None:
         """Let the analyses under way end; to be followed by `stop`, and by no `tick`."""
         for analysis in self._running.values():
-            analysis.ask_to_stop()
+            if isinstance(analysis, Analysis):
+                analysis.ask_to_stop()
 
     def stop(self) -> None:
         """End the analyses under way; they begin anew after the next start, and no attempt is counted."""
         deadline_s = monotonic() + _STOP_S
         for study, analysis in self._running.items():
-            if analysis.stop(deadline_s - monotonic()):
+            if isinstance(analysis, Analysis):  # workers go on
+                analysis.stop(deadline_s - monotonic())
                 self._guarded(study, lambda s: self._write(s, self.store.record(s).changed_to(state="waiting")))
         self._running.clear()
         self.deliveries.stop()
@@ -212,9 +211,11 @@ class Supervisor:
             return
         clinical = self.store.clinical(study) or self._clinical.table()
         settings = self.settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
-        record = self._write(study, record.changed_to(state="analysing", lease=token_hex(16)))
-        self._running[study] = self.executor.begin(self.store.folder(study), record.lease, settings, self.snapshot())
+        self._hand_out(study, self._write(study, record.changed_to(state="analysing", lease=token_hex(16))), settings)
         self._tell("analysis_begun", study)
+
+    def _hand_out(self, study: str, record: Record, settings: AnalysisSettings) -> None:
+        self._running[study] = self.executor.begin(self.store.folder(study), record.lease, settings, self.snapshot())
 
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
         record = self.store.record(study)

@@ -16,16 +16,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import IO, Final, Protocol
+from typing import IO, Annotated, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, EXIT_SOME, EXIT_UNDELIVERED, EXIT_USAGE
 from calcreport.processes import child
 from calcreport.service.durable import make_folder, store_errors, write_file
-from calcreport.service.queue import Failure
+from calcreport.service.queue import LOST, Failure
 from calcreport.service.service_settings import AnalysisSettings, ServiceSettings
 from calcreport.service.store import IMAGES, RESULTS
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome
 
+Result = StudyOutcome | Failure  # of an analysis
+ANSWER: Final = TypeAdapter[Result](Annotated[Result, Field(union_mode="left_to_right")])
 _NAME: Final = "settings-"  # of a snapshot begins so
 _KEPT: Final = 3
 """Snapshots kept: an analysis that has just begun may still read the one before the last reload."""
@@ -132,48 +136,49 @@ class Analysis:
         """Let it end by itself."""
         self._kill(signal.SIGTERM)
 
-    def stop(self, seconds: float) -> bool:
-        """End it, after so many seconds by force; return that it is ended."""
+    def stop(self, seconds: float) -> None:
+        """End it, after so many seconds by force."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, seconds))
         self._kill(signal.SIGKILL)
         self._process.wait()
         self._last_words.close()
-        return True
 
     def _kill(self, kind: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, kind)
 
 
-class Running(Protocol):
-    """What the supervisor knows of an analysis; see `Analysis`."""
+class Lent:
+    """A study that was lent, as the service sees it; `names` are its lease, its folder and the settings' snapshot."""
 
-    def result(self) -> StudyOutcome | Failure | None: ...  # noqa: D102
-    def ask_to_stop(self) -> None: ...  # noqa: D102
-    def stop(self, seconds: float, /) -> bool: ...  # noqa: D102
+    def __init__(self, file: Path, snapshot: Snapshot, seconds: float) -> None:
+        self.names = f"{file.stem} {file.parent.name} {snapshot.config and snapshot.config.parent.name}"
+        self.file, self._seconds, self.is_over = file, seconds, False
+        self.sign, self._sign_s = 0, 0.0  # last sign of life, 0 when nobody has taken it; when it was seen first
+
+    def result(self) -> Result | None:
+        """Answer of the worker, or that it is lost; ``None`` while neither is known."""
+        sign, result = 0, None
+        with suppress(FileNotFoundError, ValidationError), self.file.open("rb") as stream:
+            sign = os.fstat(stream.fileno()).st_mtime_ns  # of the open file: network file systems look anew
+            result = ANSWER.validate_json(stream.read())
+        if sign != self.sign:
+            self.sign, self._sign_s = sign, monotonic()
+        if sign and result is None and monotonic() - self._sign_s > self._seconds:
+            result = Failure(code=LOST, message="its worker gave no sign of life for lease_seconds", seconds=0.0)
+        self.is_over = result is not None
+        return result
 
 
 class Executor:
     """Where analyses run: here in child processes of the service, which end with it."""
 
-    workers: int | None = None
-    """Workers on other machines; ``None`` where this one does the work."""
+    workers: int | None = None  # on other machines, which go on when the service ends
 
-    def places(self, most: int) -> int:
-        """How many studies may be under way at a time, where the settings say `most`."""
-        return most
-
-    def begin(self, folder: Path, lease: str, settings: AnalysisSettings, snapshot: Snapshot) -> Running:  # noqa: ARG002 - for others
+    def begin(self, folder: Path, _lease: str, settings: AnalysisSettings, snapshot: Snapshot, /) -> Analysis | Lent:
         """Have the study in a folder of the store analysed; only an answer of this lease, in its record, counts."""
         return Analysis(folder, settings, snapshot)
-
-    def resume(self, _folder: Path, _lease: str, _snapshot: Snapshot, /) -> Running | None:
-        """Go on with what an earlier service has begun; ``None`` when that did not outlive it."""
-        return None
-
-    def tidy(self) -> None:
-        """Remove what is left of analyses that are over and in their records."""
 
 
 def name_crash(exit_code: int, *, is_overdue: bool) -> tuple[str, str] | None:

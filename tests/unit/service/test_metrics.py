@@ -11,7 +11,8 @@ from calcreport.service.journal import Journal
 from calcreport.service.service import notify_systemd, serve_metrics
 
 STATUS = {
-    "workers": 2, "receiving": 1, "waiting": 2, "delivering": 3, "free_bytes_above_reserve": 4, "analysing": ["0123456789ab"],
+    "receiving": 1, "waiting": 2, "delivering": 3, "free_bytes_above_reserve": 4, "analysing": ["0123456789ab"],
+    "workers": 2,
     "problems": ["delivery.no_folder"], "counters": {"images_received": 7},
     "parts": {
         "sink_share": {"seconds_since_success": None, "code": "delivery.no_folder", "failures": 5},

@@ -72,10 +72,10 @@ class Scene:
             def stop(self, seconds):
                 assert 0 <= seconds <= 1
                 scene.stopped.append(self.study)
-                return True
 
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(worker, "Analysis", FakeAnalysis)
+        for module in (supervisor, worker):
+            monkeypatch.setattr(module, "Analysis", FakeAnalysis)
         monkeypatch.setattr(supervisor, "monotonic", lambda: scene.now)
         monkeypatch.setattr(delivery, "FIRST_WAIT_S", 15.0)
         self.start()
