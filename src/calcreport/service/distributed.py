@@ -34,9 +34,9 @@ from calcreport.service.worker import ANSWER, Analysis, Executor, Lent, Result, 
 logging.getLogger().addHandler(logging.NullHandler())  # the libraries quote addresses, and know no budget of lines
 _TASK: Final = "calcreport.analyse"  # in the queue of the same name
 _NAMES: Final = re.compile(r"[0-9a-f]{32} [0-9a-f]+ settings-[0-9a-f]+")  # what a database says becomes part of paths
-# Seconds between two signs of life, and between two times that workers are counted and told what nobody has taken.
+# Seconds between two signs of life, and between two times that workers are counted and notified of what is not taken.
 _LOOK_S, _AGAIN_S = 0.5, 10.0
-_LIVING: Final = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '30 seconds'"
+_LIVING: Final = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '30 s'"  # query
 
 
 @contextmanager
