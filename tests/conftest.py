@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 _MISSING = "is not installed"
-_LONG = {"test_pacs_hook.py", "test_orthanc.py", "test_listen.py", "test_sr_valid.py", "test_cohort.py"}
+_LONG = {
+    "test_pacs_hook.py",
+    "test_orthanc.py",
+    "test_listen.py",
+    "test_sr_valid.py",
+    "test_cohort.py",
+    "test_workers.py",
+}
 """Files of tests that take a minute and more."""
 
 

@@ -58,7 +58,7 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 
 def existing_store(options: argparse.Namespace) -> Path:
     """Folder of a store that is there; `UsageError` ``usage.no_store``, ``usage.store_unreadable``."""
-    text = read_text(options.config, "--config") if options.config else ""
+    text = read_text(options.config, "--config") if options.config and not options.store else ""
     root = store_root(options, service_settings_from_text(text))
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
         msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"

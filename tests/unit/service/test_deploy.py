@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
@@ -42,12 +43,39 @@ def test_the_unit_starts_the_program():
     assert int(unit["Service"]["TimeoutStopSec"]) > 15
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("NoNewPrivileges", "yes"), ("CapabilityBoundingSet", ""), ("ProtectSystem", "strict"), ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"), ("PrivateDevices", "yes"), ("ProtectProc", "invisible"), ("ProcSubset", "pid"),
+        ("ProtectHostname", "yes"), ("ProtectClock", "yes"), ("ProtectKernelTunables", "yes"),
+        ("ProtectKernelModules", "yes"), ("ProtectKernelLogs", "yes"), ("ProtectControlGroups", "yes"),
+        ("RestrictNamespaces", "yes"), ("RestrictRealtime", "yes"), ("RestrictSUIDSGID", "yes"),
+        ("LockPersonality", "yes"), ("SystemCallArchitectures", "native"), ("SystemCallFilter", "@system-service"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"), ("UMask", "0077"), ("Type", "notify"),
+    ],
+)  # fmt: skip
+def test_the_unit_shuts_the_service_in(key, value):
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str
+    unit.read(DEPLOY / "calcreport-listen.service")
+    assert unit["Service"][key] == value
+    assert int(unit["Service"]["WatchdogSec"]) > 30, "a tick may wait for a slow disk"
+
+
+def test_mercure_gives_the_module_no_network():
+    module = json.loads((DEPLOY / "mercure/module.json").read_text())["modules"]["calcreport"]
+    assert module["network_enabled"] is False
+
+
 def test_the_container_starts_the_program():
     text = (DEPLOY / "Dockerfile").read_text()
     assert json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[1]) == ["calcreport"]
     assert not _understood(json.loads(re.search(r"^CMD (.*)$", text, re.MULTILINE)[1])).check
     health = json.loads(re.search(r"^    CMD (.*)$", text, re.MULTILINE)[1])
     assert _understood(health[1:]).health
+    assert not _understood(health[1:]).config, "a mistake in the settings would make a container that runs unhealthy"
+    assert _understood(health[1:]).store == service_settings_from_text((DEPLOY / "service.toml").read_text()).store
     for path in re.findall(r"^COPY (\w\S*)", text, re.MULTILINE):
         assert (DEPLOY.parent / path).exists(), path
 
