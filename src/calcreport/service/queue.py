@@ -76,7 +76,7 @@ class Record(BaseModel, frozen=True):
     """Seconds for which the service had run on its store when the study was done; see `running_time`."""
     seconds: float = 0.0
     """Duration of the last analysis."""
-    deliveries: dict[str, Handover] = {}
+    deliveries: dict[str, Handover] = Field(default_factory=dict)
     removed: tuple[str, ...] = ()
     """Names of images removed by retention; the study can only be analysed anew when they are back."""
 

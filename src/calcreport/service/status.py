@@ -129,9 +129,6 @@ def _line(folder: Path, reference: str) -> StudyLine:
 
 
 def _readable_line(folder: Path, reference: str) -> StudyLine:
-    modified = 0.0
-    with suppress(OSError):
-        modified = folder.stat().st_mtime
     try:
         record = record_from((folder / "record.json").read_bytes())
     except FileNotFoundError:
@@ -140,7 +137,7 @@ def _readable_line(folder: Path, reference: str) -> StudyLine:
         with suppress(OSError):
             count = sum(1 for _path in (folder / (IMAGES if is_image else ASIDE)).iterdir())
         state = "receiving" if is_image else "aside"
-        return StudyLine(reference=reference, state=state, images=count, changed=modified)
+        return StudyLine(reference=reference, state=state, images=count, changed=folder.stat().st_mtime)
     code = record.code  # of the analysis, else of a sink that has not taken the results
     if not code and record.state == "delivering":
         code = next((item.code for item in record.deliveries.values() if item.code), "")
@@ -149,8 +146,8 @@ def _readable_line(folder: Path, reference: str) -> StudyLine:
         outcome=record.outcome or "",
         code=code,
         attempts=record.attempts + record.setbacks + record.interruptions,
-        changed=record.changed or modified,
-        **record.model_dump(include={"state", "revision", "images", "message", "conflicts"}),
+        changed=record.changed or folder.stat().st_mtime,
+        **{name: getattr(record, name) for name in ("state", "revision", "images", "message", "conflicts")},
     )
 
 
