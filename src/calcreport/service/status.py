@@ -185,6 +185,8 @@ def _what(line: StudyLine) -> str:
 
 
 def _age(since: float) -> str:
+    if not since:
+        return "-"
     seconds = max(0.0, time() - since)
     for unit, length in _UNITS_S:
         if seconds >= length:
