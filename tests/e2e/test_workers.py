@@ -25,6 +25,7 @@ from killed_at import LOCAL, MOMENTS
 from listening import Service, free_port, send, wait_for
 from postgres_server import Postgres, programs, running_postgres
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 UID = "1.2.826.0.1.3680043.10.77"
 IMAGES = 30
@@ -216,7 +217,6 @@ def test_a_worker_that_was_frozen_cannot_answer_for_another(site, postgres) -> N
     assert len(place.events("analysis_done")) == 1
 
 
-@pytest.mark.slow
 def test_a_database_that_is_lost_is_filled_again_from_the_store(site) -> None:
     if programs() is None:
         pytest.skip("postgresql is not installed")
@@ -263,7 +263,6 @@ def test_what_a_worker_is_told_before_it_starts(site, postgres, command) -> None
     assert (code, "usage.no_database" in text) == (2, True)
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_with_workers(site, postgres) -> None:
     place = site(postgres.new_database())
     for moment, dying in MOMENTS.items():
@@ -286,7 +285,6 @@ def test_killed_at_any_moment_with_workers(site, postgres) -> None:
     place.check()
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_without_workers(site) -> None:
     place = site()
     for moment in LOCAL:
