@@ -30,7 +30,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Compiled modules are kept, whatever the machine prefers: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample accuracy-unseen mutate coverage wheel lock \
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy test-slow accuracy-unseen mutate coverage wheel lock \
 	sbom clean
 
 help: ## list the targets
@@ -61,18 +61,18 @@ demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report sec
 show-demo-study:
 	@echo $(DEMO_STUDY)
 
-test: $(VENV)/.dev-ready ## run all tests but accuracy on phantoms and those of the phantoms themselves
+test: $(VENV)/.dev-ready ## run all tests that take seconds
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)' $(or $(TEST_PATHS),tests)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not slow' $(or $(TEST_PATHS),tests)
 
-accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind (make accuracy: the long run), and the phantoms themselves
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow' tests
+test-slow: $(VENV)/.dev-ready ## tests that take longer: a dozen phantoms of each kind (make accuracy: the long run), the phantoms themselves, workers that die
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m slow tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal phantom/tests
 
 mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
 	$(BIN)/python tests/mutation/run.py $(FOLDER) --mutants $(MUTANTS) --seed $(SEED) --jobs $(TEST_JOBS) --at-least $(AT_LEAST)
 
-check: lint types imports test accuracy-sample ## everything a change has to pass
+check: lint types imports test test-slow ## everything a change has to pass
 
 lint: $(VENV)/.dev-ready ## style and likely mistakes
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "anatomy", "check", "output", "phantom", "run",
     "cohort", "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "mllp", "commitment",
-    "audit", "service", "internal",
+    "audit", "service", "queue", "worker", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|ya?ml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
@@ -100,6 +100,9 @@ OTHERS: Final = {
     "message.unexpected_data": "A connection was ended: data that belong to no image.",
     "analysis.wall_limit": "An analysis took longer than `wall_seconds` and was ended. It is tried again.",
     "analysis.cpu_limit": "An analysis used more than `cpu_seconds` and was ended. It is tried again.",
+    "worker.lost": "The worker of a study gave no sign of life for `service.workers.lease_seconds`; its study goes to "
+    "another one.",
+    "worker.none": "No worker of `service.workers` lives: start one, and see what its standard error says.",
     "analysis.killed": "An analysis was killed, most likely for want of memory. It is tried again.",
     "analysis.crashed": "An analysis crashed in native code. It is tried again.",
     "analysis.failed": "An analysis ended without saying why. It is tried again.",

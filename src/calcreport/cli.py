@@ -97,6 +97,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             "show the rules with their sources, explain a report, check a site's own rules",
         ),
         "listen": (_listen, "receive studies over the network, analyse each when complete, hand the results on"),
+        "worker": (partial(_printing, "status", "work"), "analyse studies of the receiving service on this machine"),
         "hook": (_hook, "one folder in, results out: for dispatchers and export rules of a PACS"),
         "status": (partial(_printing, "status", "run"), "show the receiving service, its queue and its studies"),
         "retry": (partial(_printing, "status", "retry"), "try studies again that the receiving service has given up"),

@@ -190,6 +190,28 @@ def test_settings_are_read_again_and_a_mistake_changes_nothing(start, files) -> 
         send(service.port, files[3:4], calling="STRANGER", called="SOMEONE")
 
 
+def test_health_says_when_all_places_are_taken(start, files, open_rough, run) -> None:
+    service = start(f"{QUICK}[service.limits]\nmax_associations = 1\n")
+    sender = open_rough(service.port)
+    assert sender.store("1.2.3", b"") is not None  # one that has begun to send does not give way
+    sender.socket.sendall(sender.command("1.2.4"))
+    for _newcomer in range(3):
+        with pytest.raises(AssertionError):
+            send(service.port, files[:1])
+    wait_for(lambda: run("status", "--store", service.store, "--health").returncode == 5)
+    assert "association.too_many" in run("status", "--store", service.store, "--health").stderr
+    sender.close()
+    wait_for(lambda: _is_taken(service.port, files[:1]))
+    wait_for(lambda: run("status", "--store", service.store, "--health").returncode == 0)
+
+
+def _is_taken(port: int, files: list[Path]) -> bool:
+    try:
+        return send(port, files) == [0]
+    except AssertionError:
+        return False
+
+
 def test_an_address_that_is_not_named_gets_no_answer(start, files) -> None:
     service = start('[service.peers]\naddresses = ["10.99.0.0/16"]\n')
     with pytest.raises(AssertionError, match="not let in"):
@@ -243,6 +265,13 @@ def test_a_service_is_healthy_while_it_runs(start, run) -> None:
     service = start()
     wait_for((service.store / "status.json").exists)
     assert run("status", "--store", service.store, "--health").returncode == 0
+    config = service.folder / "service.toml"
+    checked = run("listen", "--check", "--config", config)  # beside the service that runs
+    assert (checked.returncode, "a service is running on this store" in checked.stdout) == (0, True), checked.stderr
+    config.write_text("[service.limit]\n")
+    assert run("listen", "--check", "--config", config).returncode == 2
+    assert run("status", "--store", service.store, "--config", config, "--health").returncode == 0
+    assert service.is_alive()
     service.stop()
     result = run("status", "--store", service.store, "--health")
     assert (result.returncode, "service.not_running" in result.stderr) == (5, True)

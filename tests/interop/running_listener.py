@@ -122,7 +122,7 @@ def _arm(moment: str) -> None:
     from calcreport.service.inbox import Inbox  # noqa: PLC0415 - only where this is the service
     from calcreport.service.sinks.web import OrthancSink  # noqa: PLC0415
     from calcreport.service.store import Store  # noqa: PLC0415
-    from calcreport.service.supervisor import Analysis  # noqa: PLC0415
+    from calcreport.service.worker import Analysis  # noqa: PLC0415
 
     def late(owner: type) -> None:
         original = owner.__init__

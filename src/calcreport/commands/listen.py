@@ -28,7 +28,7 @@ from calcreport.service.service_settings import ServiceSettings, service_setting
 from calcreport.service.sinks import sinks_from
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
-from calcreport.service.worker import LoadedSettings
+from calcreport.service.worker import Executor, LoadedSettings
 
 _LINGER_S: Final = 0.5  # left to threads that hang in a connection
 _MEBI: Final = 1 << 20  # bytes
@@ -37,8 +37,8 @@ _MEBI: Final = 1 << 20  # bytes
 def run(options: argparse.Namespace) -> str:
     """Serve until asked to stop, or check; what a check found is printed. Raises for the first thing that is wrong."""
     os.umask(0o077)  # everything the service writes is about patients
-    typed = {name: getattr(options, name) for name in ("aet", "host", "port")}
-    typed["study"] = {"quiet_seconds": options.quiet_seconds}
+    named = {name: getattr(options, name) for name in ("aet", "host", "port")}
+    typed = named | {"study": {"quiet_seconds": options.quiet_seconds}}
     load = partial(_load, options.config, typed)
     settings = load().service
     root = store_root(options, settings)
@@ -51,7 +51,12 @@ def run(options: argparse.Namespace) -> str:
     ours = logging.getLogger("calcreport")
     ours.handlers = [handler]
     ours.setLevel(logging.INFO)
-    Service(load, root=root, journal=journal, sinks=sinks, sources=sources).run()
+    executor = Executor()
+    if settings.workers.database:
+        from calcreport.service.distributed import DistributedExecutor  # noqa: PLC0415 - needs an extra
+
+        executor = DistributedExecutor(settings.workers, journal=journal)
+    Service(load, root=root, journal=journal, sinks=sinks, sources=sources, executor=executor).run()
     _leave()
     return ""
 
@@ -87,15 +92,16 @@ def _check(settings: ServiceSettings, root: Path) -> str:
     finally:
         store.close()
     if not is_running:
-        _require_free_port(settings)
-    who = ", ".join(settings.peers.calling) or "any AE title"
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with address_errors("service.host and service.port cannot be listened on"):
+            socket.create_server((settings.host, settings.port), family=family).close()
     lines = [
         f"listens as {settings.aet} on {settings.host} port {settings.port}"
         f"{' with TLS' if settings.tls.certificate else ', not encrypted'}",
-        f"lets in {who} from {', '.join(settings.peers.addresses)}",
+        f"lets in {', '.join(settings.peers.calling) or 'any AE title'} from {', '.join(settings.peers.addresses)}",
         f"store: {free // _MEBI} MiB above the reserve",
         f"a study is complete after {settings.study.quiet_seconds:g} s of quiet",
-        f"analyses at a time: {settings.analysis.workers}",
+        f"analyses at a time: {'as many as workers' if settings.workers.database else settings.analysis.workers}",
         f"sources beside the network: {', '.join(settings.sources) or 'none'}",
         f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
         *(["a service is running on this store; whether the port is free was not tried"] if is_running else []),
@@ -103,21 +109,10 @@ def _check(settings: ServiceSettings, root: Path) -> str:
     return "\n".join([*lines, "all well", ""])
 
 
-def _require_free_port(settings: ServiceSettings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with (
-        address_errors("service.host and service.port cannot be listened on"),
-        socket.socket(family, socket.SOCK_STREAM) as probe,
-    ):
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((settings.host, settings.port))
-
-
 def _leave() -> None:
     """End now: a thread that hangs in a connection must not keep the process; everything is on disk."""
     deadline_s = monotonic() + _LINGER_S
-    ours = threading.main_thread()
-    lingering = [thread for thread in threading.enumerate() if not thread.daemon and thread is not ours]
+    lingering = [item for item in threading.enumerate() if not item.daemon and item is not threading.main_thread()]
     for thread in lingering:
         thread.join(max(0.0, deadline_s - monotonic()))
     if any(thread.is_alive() for thread in lingering):

@@ -185,6 +185,7 @@ _COMMANDS: Final[Mapping[str, Arguments]] = {
         **_shared("--clinical"),
         **_shared(*_ANALYSIS),
     },
+    "worker": {**_SERVICE, "--check": _switch("check settings, store and database, say what was found, and end")},
     "status": {
         **_SERVICE,
         **_prints("text", "json"),

@@ -27,9 +27,24 @@ def retry(options: argparse.Namespace) -> str:
     if not options.references and not options.all:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"
         raise UsageError(msg, code="usage.nothing_to_retry")
+    references = ask_retry(existing_store(options), options.references, is_all=options.all)
+    return "".join(f"{reference} is tried again\n" for reference in references)
+
+
+def work(options: argparse.Namespace) -> str:
+    """Analyse studies of a service on this machine until asked to stop, or check what that needs."""
+    os.umask(0o077)  # everything in the store is about patients
+    settings = service_settings_from_text(read_text(options.config, "--config") if options.config else "").workers
+    if settings.database is None:
+        msg = "workers are told of studies by a database; name it as service.workers.database in the settings file"
+        raise UsageError(msg, code="usage.no_database")
+    from calcreport.service import distributed  # noqa: PLC0415 - needs an extra, as the database does
+
     root = existing_store(options)
-    chosen = ask_retry(root, options.references, is_all=options.all)
-    return "".join(f"{reference} is tried again\n" for reference in chosen)
+    if options.check:
+        return f"workers at present: {distributed.tell_workers(settings, [])}\nall well\n"
+    distributed.serve(root, settings)
+    return ""
 
 
 def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
@@ -43,7 +58,7 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 
 def existing_store(options: argparse.Namespace) -> Path:
     """Folder of a store that is there; `UsageError` ``usage.no_store``, ``usage.store_unreadable``."""
-    text = read_text(options.config, "--config") if options.config else ""
+    text = read_text(options.config, "--config") if options.config and not options.store else ""
     root = store_root(options, service_settings_from_text(text))
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
         msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"

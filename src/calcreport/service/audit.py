@@ -70,17 +70,14 @@ class Audit:
     def finish(self, seconds: float) -> None:
         """Give what waits so much time."""
         for _wait in range(int(seconds / 0.05)):
-            if not self._waiting.unfinished_tasks:
-                return
-            sleep(0.05)
+            sleep(0.05 if self._waiting.unfinished_tasks else 0.0)
 
     def _put(self, code: str, action: str, ends: Mapping[str, str], *, kind: str = "", objects: str = "") -> None:
         """Let a message wait; `ends` are roles and who has them."""
         if self._settings.host is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        outcome = 4 if code == "110113" else 0
-        how = f'EventActionCode="{action}" EventDateTime="{now}" EventOutcomeIndicator="{outcome}"'
+        how = f'EventActionCode="{action}" EventDateTime="{now}" EventOutcomeIndicator="{4 * (code == "110113")}"'
         types = _code("EventID", code) + (_code("EventTypeCode", kind) if kind else "")
         who = "".join(
             f'<ActiveParticipant UserID={_quoted(name)} UserIsRequestor="false">{_code("RoleIDCode", role)}'
@@ -109,6 +106,12 @@ class Audit:
         try:
             if self._connection is None:
                 self._connection = self._connect()
+            if self._settings.is_encrypted:
+                self._connection.settimeout(0.0)
+                with suppress(ssl.SSLWantReadError):  # nothing is said to us but that the repository hangs up
+                    if not self._connection.recv(1):
+                        self._connection.close()  # sending fails, and is done again on another connection
+                self._connection.settimeout(self._settings.timeout_seconds)
             self._connection.sendall(b"%d %s" % (len(message), message) if self._settings.is_encrypted else message)
         except Exception:  # noqa: BLE001 - a certificate that is gone, a name that is no host: it is tried again
             with suppress(OSError, AttributeError):
@@ -123,12 +126,8 @@ class Audit:
         settings = self._settings
         address = (settings.host or "", settings.port)
         if settings.is_encrypted:
-            plain = socket.create_connection(address, settings.timeout_seconds)
-            try:
-                return tls_context(settings).wrap_socket(plain, server_hostname=settings.host)
-            except (OSError, ssl.SSLError):
-                plain.close()
-                raise
+            context, plain = tls_context(settings), socket.create_connection(address, settings.timeout_seconds)
+            return context.wrap_socket(plain, server_hostname=settings.host)
         family, kind, protocol, _name, where = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
         connection = socket.socket(family, kind, protocol)
         connection.connect(where)

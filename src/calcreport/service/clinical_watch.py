@@ -18,7 +18,7 @@ from calcreport.service.journal import Journal
 
 MAX_CLINICAL_BYTES: Final = 1_000_000
 """Clinical data of one study are a page of text."""
-_TABLE: Final = "clinical_table"  # name of the copy in the store
+TABLE: Final = "clinical_table"  # name of the copy in the store
 _OPTION: Final = "service.analysis.clinical"  # that names the table
 _LOOK_S: Final = 2.0  # between two looks at it
 
@@ -63,7 +63,7 @@ class ClinicalWatch:
     """
 
     def __init__(self, root: Path, named: Callable[[], str | None], *, journal: Journal) -> None:
-        self._copy = root / _TABLE
+        self._copy = root / TABLE
         self._named = named
         self._journal = journal
         self._looked_s = float("-inf")
@@ -119,7 +119,7 @@ class ClinicalWatch:
 
     def _take(self, path: str) -> int:
         """Copy the table, check the copy, put it in the place of the last; count its rows."""
-        candidate = self._copy.with_name(f"{_TABLE}.next{Path(path).suffix}")
+        candidate = self._copy.with_name(f"{TABLE}.next{Path(path).suffix}")
         try:
             with store_errors():
                 write_file(candidate, read_bytes(path, _OPTION, max_bytes=MAX_TABLE_BYTES))

@@ -76,13 +76,12 @@ def key_of(record: Record) -> str:
 
 def delivery_of(record: Record, folder: Path) -> Delivery:
     """Describe the results of the study in a folder for a sink."""
-    results = folder / RESULTS / folder_name(record.study_instance_uid)
     return Delivery(
         study_instance_uid=record.study_instance_uid,
         key=key_of(record),
         revision=record.revision,
         outcome=record.outcome or "refused",
-        folder=None if record.outcome == "refused" else results,
+        folder=None if record.outcome == "refused" else folder / RESULTS / folder_name(record.study_instance_uid),
     )
 
 

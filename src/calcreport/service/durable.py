@@ -55,18 +55,13 @@ def write_file(path: Path, content: bytes, *, is_flushed: bool = True) -> None:
         flush_folder(path.parent)
 
 
-def store_error(error: OSError) -> StoreError:
-    """Name what the operating system refused; paths stay out of the message."""
-    if error.errno in FULL:
-        return StoreError("the store's disk is full; free space", code="store.full")
-    reason = os.strerror(error.errno) if error.errno else "unknown reason"
-    return StoreError(f"the store cannot be written to ({reason}); check the folder and its disk", code="store.failed")
-
-
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise what the operating system refuses within as `StoreError` ``store.full`` or ``store.failed``."""
+    """Raise what the operating system refuses as `StoreError` ``store.full`` or ``store.failed``, without paths."""
     try:
         yield
     except OSError as error:
-        raise store_error(error) from error
+        if error.errno in FULL:
+            raise StoreError("the store's disk is full; free space", code="store.full") from error
+        msg = f"the store cannot be written to ({error.strerror or 'unknown reason'}); check the folder and its disk"
+        raise StoreError(msg, code="store.failed") from error

@@ -49,6 +49,8 @@ class Record(BaseModel, frozen=True):
     """Hash of the images the state is about."""
     reported: str = ""
     """Hash of the images of the last analysis that ended; empty before the first."""
+    lease: str = ""
+    """Under which the study is lent to a worker; only an answer of this lease counts."""
     revision: int = 0
     """Analyses that ended with a result, a refusal included."""
     attempts: int = 0
@@ -78,13 +80,13 @@ class Record(BaseModel, frozen=True):
     """Seconds for which the service had run on its store when the study was done; see `running_time`."""
     seconds: float = 0.0
     """Duration of the last analysis."""
-    deliveries: dict[str, Handover] = {}
+    deliveries: dict[str, Handover] = Field(default_factory=dict)
     removed: tuple[str, ...] = ()
     """Names of images removed by retention; the study can only be analysed anew when they are back."""
 
     def changed_to(self, **changes: object) -> Record:
         """The record with other values, changed just now."""
-        return self.model_copy(update={"changed": time(), "done_running_s": None, **changes})
+        return self.model_copy(update={"changed": time(), "done_running_s": None, "lease": "", **changes})
 
     def to_bytes(self) -> bytes:
         """Text of the file."""
@@ -104,6 +106,7 @@ _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
+LOST: Final = "worker.lost"  # code of an analysis whose worker does not live: nobody knows whose fault it was
 _NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}  # of a record
 
 
@@ -174,9 +177,9 @@ def retried(record: Record) -> Record:
 def interrupted(record: Record) -> Record:
     """Record of a study whose analysis was under way when the service died."""
     after = record.changed_to(state="waiting", interruptions=record.interruptions + 1)
-    if after.interruptions < _MOST_INTERRUPTIONS:
-        return after
-    return given_up(after, "analysis.interrupted", "the service died again and again while it analysed this study")
+    msg = "the service or its worker died again and again while it analysed this study"
+    is_over = after.interruptions >= _MOST_INTERRUPTIONS
+    return given_up(after, "analysis.interrupted", msg) if is_over else after
 
 
 def answered(record: Record, result: StudyOutcome) -> Record:
@@ -196,6 +199,8 @@ def answered(record: Record, result: StudyOutcome) -> Record:
 
 def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Record:
     """Record after an analysis that ended without an answer: another attempt later, or a dead letter."""
+    if failure.code == LOST:
+        return interrupted(record)
     name = "setbacks" if failure.is_environment else "attempts"
     changes = {name: getattr(record, name) + 1, "seconds": round(failure.seconds, 3)}
     after = record.changed_to(**changes, state="waiting", code=failure.code, message=failure.message)

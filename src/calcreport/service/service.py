@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
@@ -30,7 +30,7 @@ from calcreport.service.service_settings import NEEDS_RESTART, ServiceSettings, 
 from calcreport.service.sources.polled import Source, Sources
 from calcreport.service.store import Store
 from calcreport.service.supervisor import Supervisor
-from calcreport.service.worker import LoadedSettings, Snapshot, write_snapshot
+from calcreport.service.worker import Executor, LoadedSettings, Snapshot, write_snapshot
 
 # Seconds: between two ticks, patience with sources, and with the audit repository, at the end.
 _TICK_S: Final = 0.2
@@ -51,6 +51,7 @@ class Service:
     journal: Journal
     sinks: Sequence[Sink] = ()
     sources: Sequence[Source[Any, Any]] = ()
+    executor: Executor = field(default_factory=Executor)
 
     def __post_init__(self) -> None:
         self._loaded = self.load()
@@ -90,6 +91,7 @@ class Service:
             journal=journal,
             commitments=commitments,
             audit=audit,
+            executor=self.executor,
         )
         scp = StorageScp(inbox, self.settings, commitments=commitments, journal=journal, audit=audit)
         sources = Sources(self.sources, inbox, journal=journal)
@@ -183,7 +185,7 @@ def address_errors(what: str) -> Iterator[None]:
         raise SettingsError(msg, code="settings.address") from error
 
 
-_GAUGES = ("receiving", "waiting", "delivering", "free_bytes_above_reserve")  # of the status
+_GAUGES = ("receiving", "waiting", "analysing", "workers", "delivering", "free_bytes_above_reserve")  # of the status
 Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)  # of numbers under one name
 
 
@@ -194,9 +196,9 @@ class _Numbers(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give the status of the service as metrics."""
         status = self._status()
-        for name in _GAUGES:
-            yield GaugeMetricFamily(f"calcreport_{name}", f"{name} now".replace("_", " "), value=status[name])
-        yield GaugeMetricFamily("calcreport_analysing", "analyses under way", value=len(status["analysing"]))
+        for name, value in {**status, "analysing": len(status["analysing"])}.items():
+            if name in _GAUGES and value is not None:
+                yield GaugeMetricFamily(f"calcreport_{name}", f"{name} now".replace("_", " "), value=value)
         problems = GaugeMetricFamily("calcreport_problem", "1 for a problem that lasts", labels=["code"])
         yield _filled(problems, dict.fromkeys(status["problems"], 1))
         events = CounterMetricFamily("calcreport_events", "what happened since the start", labels=["event"])

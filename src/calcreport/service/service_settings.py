@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
@@ -34,6 +36,13 @@ def _network(text: str) -> str:
 
 def _address(text: str) -> str:
     ip_address(text)
+    return text
+
+
+def _database(text: str) -> str:
+    if not find_spec("procrastinate") or not text or re.search(r"password|://[^/@]*:[^/@]*@", text):
+        msg = "needs calcreport[workers] to be installed, and a passfile in place of a password"
+        raise ValueError(msg)
     return text
 
 
@@ -119,6 +128,15 @@ class AnalysisSettings(SettingsBlock):
     """Wait before the second attempt; it doubles for each later one, up to ten minutes."""
 
 
+class WorkersSettings(SettingsBlock):
+    """Analyses on other machines: ``calcreport worker`` there, with the store's folder and a database in common."""
+
+    database: Annotated[str, AfterValidator(_database)] | None = None
+    """PostgreSQL, as libpq names it; a `passfile` in place of a password. Without one this machine does the work."""
+    lease_seconds: float = Field(default=60.0, ge=1)
+    """A worker that gave no sign of life for so long is lost, and its study goes to another one."""
+
+
 class RetentionSettings(SettingsBlock):
     """What is removed, and when. Nothing is, unless a time is given."""
 
@@ -201,6 +219,7 @@ class ServiceSettings(SettingsBlock):
     limits: LimitSettings = LimitSettings()
     study: StudySettings = StudySettings()
     analysis: AnalysisSettings = AnalysisSettings()
+    workers: WorkersSettings = WorkersSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     commitment: CommitmentSettings = CommitmentSettings()
@@ -213,7 +232,7 @@ class ServiceSettings(SettingsBlock):
     """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
 
 
-NEEDS_RESTART: Final = ("aet", "host", "port", "store", "metrics", "audit", "sources", "sinks")
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "metrics", "audit", "workers", "sources", "sinks")
 """What a reload cannot change: it is in use."""
 
 

@@ -129,9 +129,6 @@ def _line(folder: Path, reference: str) -> StudyLine:
 
 
 def _readable_line(folder: Path, reference: str) -> StudyLine:
-    modified = 0.0
-    with suppress(OSError):
-        modified = folder.stat().st_mtime
     try:
         record = record_from((folder / "record.json").read_bytes())
     except FileNotFoundError:
@@ -140,7 +137,7 @@ def _readable_line(folder: Path, reference: str) -> StudyLine:
         with suppress(OSError):
             count = sum(1 for _path in (folder / (IMAGES if is_image else ASIDE)).iterdir())
         state = "receiving" if is_image else "aside"
-        return StudyLine(reference=reference, state=state, images=count, changed=modified)
+        return StudyLine(reference=reference, state=state, images=count, changed=folder.stat().st_mtime)
     code = record.code  # of the analysis, else of a sink that has not taken the results
     if not code and record.state == "delivering":
         code = next((item.code for item in record.deliveries.values() if item.code), "")
@@ -149,8 +146,8 @@ def _readable_line(folder: Path, reference: str) -> StudyLine:
         outcome=record.outcome or "",
         code=code,
         attempts=record.attempts + record.setbacks + record.interruptions,
-        changed=record.changed or modified,
-        **record.model_dump(include={"state", "revision", "images", "message", "conflicts"}),
+        changed=record.changed or folder.stat().st_mtime,
+        **{name: getattr(record, name) for name in ("state", "revision", "images", "message", "conflicts")},
     )
 
 
@@ -167,9 +164,9 @@ def _head(root: Path) -> Iterator[str]:
         yield "service: not running"
         return
     yield f"service: running since {_age(float(service.get('begun', 0.0)))}"
-    numbers = ("receiving", "waiting", "delivering")
-    busy = service.get("analysing", [])
-    yield ", ".join([*(f"{name} {service.get(name, 0)}" for name in numbers), f"analysing {len(busy)}"])
+    counts = {**service, "analysing": len(service.get("analysing", []))}
+    names = ("receiving", "waiting", "delivering", "analysing", "workers")
+    yield ", ".join(f"{name} {counts[name]}" for name in names if counts.get(name) is not None)
     if service.get("problems"):
         yield f"problems: {', '.join(map(str, service['problems']))}"
     counters = service.get("counters", {})
@@ -188,6 +185,8 @@ def _what(line: StudyLine) -> str:
 
 
 def _age(since: float) -> str:
+    if not since:
+        return "-"
     seconds = max(0.0, time() - since)
     for unit, length in _UNITS_S:
         if seconds >= length:

@@ -42,7 +42,7 @@ RESULTS: Final = "results"
 # Folders of the store: studies an operator wants to be tried again, and what retention removes.
 RETRIES: Final = "retries"
 QUARANTINE: Final = "quarantine"
-_CLINICAL: Final = "clinical.yaml"
+CLINICAL: Final = "clinical.yaml"
 """A study's own clinical data, YAML or JSON."""
 
 
@@ -242,15 +242,15 @@ class Store:
         self.require_space()
         folder = self._studies / study
         with store_errors():
-            if self.clinical(study) and (folder / _CLINICAL).read_bytes() == content:
+            if self.clinical(study) and (folder / CLINICAL).read_bytes() == content:
                 return False
             make_folder(folder)
-            write_file(folder / _CLINICAL, content)
+            write_file(folder / CLINICAL, content)
         return True
 
     def clinical(self, study: str) -> Path | None:
         """Clinical file of a study."""
-        path = self._studies / study / _CLINICAL
+        path = self._studies / study / CLINICAL
         return path if path.is_file() else None
 
     def clinical_mark(self, study: str) -> tuple[str, ...]:
@@ -287,7 +287,7 @@ class Store:
         apart = self.root / QUARANTINE / f"{int(mark):012d}-{study}" / kind
         moved = [folder / kind / name for name in names]
         if kind == RESULTS:
-            clinical = [] if self.images(study) else [folder / _CLINICAL]
+            clinical = [] if self.images(study) else [folder / CLINICAL]
             moved = [path for path in (folder / RESULTS, *clinical) if path.exists()]
         with store_errors():
             for path in moved:

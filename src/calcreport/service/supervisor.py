@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
+from secrets import token_hex
 from time import monotonic, time
 from typing import Any, Final
 
@@ -23,10 +24,10 @@ from calcreport.service.inbox import Arrivals
 from calcreport.service.journal import Journal, code_of
 from calcreport.service.queue import Failure, Handover, Record
 from calcreport.service.retention import Retention, RunningTime
-from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.service_settings import AnalysisSettings, ServiceSettings
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysis, Snapshot
+from calcreport.service.worker import Analysis, Executor, Lent, Snapshot
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
@@ -53,10 +54,11 @@ class Supervisor:
     journal: Journal
     commitments: Commitments
     audit: Audit
+    executor: Executor
 
     def __post_init__(self) -> None:
         self._waiting = queue.Waiting()
-        self._running: dict[str, Analysis] = {}
+        self._running: dict[str, Analysis | Lent] = {}
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
         self._status_s = float("-inf")
@@ -78,9 +80,15 @@ class Supervisor:
 
     def _recover(self, study: str) -> None:
         record = self.store.record(study)
+        images, clinical = self.store.images(study), self.store.clinical_mark(study)
         if record.state == "analysing":
-            record = self._write(study, queue.interrupted(record))
-        if queue.is_due(record, self.store.images(study), self.store.clinical_mark(study)):
+            if self.executor.workers is None or not record.lease:
+                record = self._write(study, queue.interrupted(record))
+            else:
+                self._hand_out(study, record, self.settings().analysis)
+                if content_of([*images, *clinical]) == record.content:
+                    return
+        if queue.is_due(record, images, clinical):
             self.arrivals.note(study)
         elif record.state == "delivering":
             self._hand_on(study, record)
@@ -93,9 +101,9 @@ class Supervisor:
             self._guarded(study, self._retry)
         self._watch()
         self._clinical.look()
-        for study in self._waiting.due(monotonic()):
-            if len(self._running) >= self.settings().analysis.workers:
-                break
+        most, workers = self.settings().analysis.workers, self.executor.workers
+        most = workers + 1 if most and workers is not None else most  # one is there for whoever is free next
+        for study in self._waiting.due(monotonic())[: max(0, most - len(self._running))]:
             self._guarded(study, self._begin)
         for ended in self.deliveries.ended():
             self._guarded(ended.study, self._handed, ended)
@@ -119,14 +127,16 @@ class Supervisor:
     def ask_to_stop(self) -> None:
         """Let the analyses under way end; to be followed by `stop`, and by no `tick`."""
         for analysis in self._running.values():
-            analysis.ask_to_stop()
+            if isinstance(analysis, Analysis):
+                analysis.ask_to_stop()
 
     def stop(self) -> None:
         """End the analyses under way; they begin anew after the next start, and no attempt is counted."""
         deadline_s = monotonic() + _STOP_S
         for study, analysis in self._running.items():
-            analysis.stop(deadline_s - monotonic())
-            self._guarded(study, lambda name: self._write(name, self.store.record(name).changed_to(state="waiting")))
+            if isinstance(analysis, Analysis):  # workers go on
+                analysis.stop(deadline_s - monotonic())
+                self._guarded(study, lambda s: self._write(s, self.store.record(s).changed_to(state="waiting")))
         self._running.clear()
         self.deliveries.stop()
         self._report(state="stopped", is_forced=True)
@@ -203,9 +213,11 @@ class Supervisor:
             return
         clinical = self.store.clinical(study) or self._clinical.table()
         settings = self.settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
-        self._write(study, record.changed_to(state="analysing"))
-        self._running[study] = Analysis(self.store.folder(study), settings, self.snapshot())
+        self._hand_out(study, self._write(study, record.changed_to(state="analysing", lease=token_hex(16))), settings)
         self._tell("analysis_begun", study)
+
+    def _hand_out(self, study: str, record: Record, settings: AnalysisSettings) -> None:
+        self._running[study] = self.executor.begin(self.store.folder(study), record.lease, settings, self.snapshot())
 
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
         record = self.store.record(study)
@@ -306,6 +318,7 @@ class Supervisor:
         problems += [self._clinical.problem] if self._clinical.problem else []
         problems += ["clock.wrong"] if self._running_time.is_clock_wrong else []
         problems += [code for code in self.journal.problems() if code not in problems]
+        problems += ["worker.none"] if self.executor.workers == 0 else []
         return {
             "software": f"calcreport {software_version()}",
             "state": state,
@@ -318,6 +331,7 @@ class Supervisor:
             "waiting": len(self._waiting),
             "analysing": [self.store.reference(study) for study in list(self._running)],
             "delivering": len(self.deliveries),
+            "workers": self.executor.workers,
             "parts": self.journal.health(),
             "counters": self.journal.counts(),
         }

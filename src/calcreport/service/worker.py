@@ -16,16 +16,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import IO, Final
+from typing import IO, Annotated, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, EXIT_SOME, EXIT_UNDELIVERED, EXIT_USAGE
 from calcreport.processes import child
 from calcreport.service.durable import make_folder, store_errors, write_file
-from calcreport.service.queue import Failure
+from calcreport.service.queue import LOST, Failure
 from calcreport.service.service_settings import AnalysisSettings, ServiceSettings
 from calcreport.service.store import IMAGES, RESULTS
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome
 
+Result = StudyOutcome | Failure  # of an analysis
+ANSWER: Final = TypeAdapter[Result](Annotated[Result, Field(union_mode="left_to_right")])  # a result as JSON
 _NAME: Final = "settings-"  # of a snapshot begins so
 _KEPT: Final = 3
 """Snapshots kept: an analysis that has just begun may still read the one before the last reload."""
@@ -144,6 +148,38 @@ class Analysis:
     def _kill(self, kind: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, kind)
+
+
+class Lent:
+    """A study that was lent, as the service sees it; `names` are its lease, its folder and the settings' snapshot."""
+
+    def __init__(self, file: Path, snapshot: Snapshot, seconds: float) -> None:
+        self.names = f"{file.stem} {file.parent.name} {snapshot.config and snapshot.config.parent.name}"
+        self.file, self._seconds, self.is_over = file, seconds, False
+        self.sign, self._sign_s = 0, 0.0  # last sign of life, 0 when nobody has taken it; when it was seen first
+
+    def result(self) -> Result | None:
+        """Answer of the worker, or that it is lost; ``None`` while neither is known."""
+        sign, result = 0, None
+        with suppress(FileNotFoundError, ValidationError), self.file.open("rb") as stream:
+            sign = os.fstat(stream.fileno()).st_mtime_ns  # of the open file: network file systems look anew
+            result = ANSWER.validate_json(stream.read())
+        if sign != self.sign:
+            self.sign, self._sign_s = sign, monotonic()
+        if sign and result is None and monotonic() - self._sign_s > self._seconds:
+            result = Failure(code=LOST, message="its worker gave no sign of life for lease_seconds", seconds=0.0)
+        self.is_over = result is not None
+        return result
+
+
+class Executor:
+    """Where analyses run: here in child processes of the service, which end with it."""
+
+    workers: int | None = None  # on other machines, which go on when the service ends
+
+    def begin(self, folder: Path, _lease: str, settings: AnalysisSettings, snapshot: Snapshot, /) -> Analysis | Lent:
+        """Have the study in a folder of the store analysed; only an answer of this lease, in its record, counts."""
+        return Analysis(folder, settings, snapshot)
 
 
 def name_crash(exit_code: int, *, is_overdue: bool) -> tuple[str, str] | None:

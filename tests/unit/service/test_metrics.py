@@ -12,6 +12,7 @@ from calcreport.service.service import notify_systemd, serve_metrics
 
 STATUS = {
     "receiving": 1, "waiting": 2, "delivering": 3, "free_bytes_above_reserve": 4, "analysing": ["0123456789ab"],
+    "workers": 2,
     "problems": ["delivery.no_folder"], "counters": {"images_received": 7},
     "parts": {
         "sink_share": {"seconds_since_success": None, "code": "delivery.no_folder", "failures": 5},
@@ -37,7 +38,7 @@ def test_numbers_are_those_of_the_status():
         end()
     lines = {line for line in text.splitlines() if not line.startswith("#")}
     assert lines == {
-        "calcreport_receiving 1.0", "calcreport_waiting 2.0", "calcreport_delivering 3.0",
+        "calcreport_workers 2.0", "calcreport_receiving 1.0", "calcreport_waiting 2.0", "calcreport_delivering 3.0",
         "calcreport_free_bytes_above_reserve 4.0", "calcreport_analysing 1.0",
         'calcreport_problem{code="delivery.no_folder"} 1.0', 'calcreport_events_total{event="images_received"} 7.0',
         'calcreport_seconds_since_success{part="analysis"} 12.0', 'calcreport_failures_in_a_row{part="analysis"} 0.0',

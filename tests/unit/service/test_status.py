@@ -112,3 +112,13 @@ def test_status_loads_no_analysis():
     heavy = ("scipy", "pynetdicom", "highdicom")
     code = f"import sys, calcreport.commands.status; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_study_whose_folder_cannot_be_read_has_no_age(store, put):
+    study = put().study
+    record = store.folder(study) / "record.json"
+    record.mkdir()  # as unreadable to root as to anybody
+    (line,) = studies_of(store.root)
+    assert (line.state, line.code, line.changed) == ("failed", "study.unreadable", 0.0)
+    text = as_text(store.root, [line], most=20)
+    assert f"{store.reference(study)}  failed  0    0       -  " in text

@@ -215,3 +215,18 @@ def test_a_cursor_survives_a_restart(store):
     store.close()
     store.open()
     assert store.recall("orthanc") == "17"
+
+
+@pytest.mark.parametrize("name", ["incoming", "studies", "cursors", "retries"])
+def test_a_folder_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").touch()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / name).symlink_to(elsewhere)
+    store = Store(tmp_path / "store", reserve_bytes=lambda: 0)
+    with pytest.raises(StoreError, match="symbolic link") as caught:
+        store.open()
+    store.close()
+    assert caught.value.code == "store.failed"
+    assert (elsewhere / "precious").exists()

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from calcreport.errors import DeliveryError, StoreError
-from calcreport.service import delivery, supervisor
+from calcreport.service import delivery, supervisor, worker
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
+from calcreport.service.identity import uid_digest
 from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.queue import EARLIER, Record
@@ -73,8 +75,10 @@ class Scene:
                 assert 0 <= seconds <= 1
                 scene.stopped.append(self.study)
 
+        self.executor = worker.Executor()
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(supervisor, "Analysis", FakeAnalysis)
+        for module in (supervisor, worker):
+            monkeypatch.setattr(module, "Analysis", FakeAnalysis)
         monkeypatch.setattr(supervisor, "monotonic", lambda: scene.now)
         monkeypatch.setattr(delivery, "FIRST_WAIT_S", 15.0)
         self.start()
@@ -94,6 +98,7 @@ class Scene:
             journal=journal,
             commitments=Commitments(self.store, lambda: self.settings, journal=journal),
             audit=Audit(self.settings.audit, "CALCREPORT", journal=journal),
+            executor=self.executor,
         )
         self.supervisor._retention.clock = lambda: self.now
         begun = time.time() - self.now
@@ -423,6 +428,82 @@ def test_no_more_analyses_than_workers(scene):
     assert len(scene.analysed) == 2
     assert len(scene.supervisor.status()["analysing"]) == 2
     assert scene.supervisor.status()["waiting"] == 3
+
+
+class Elsewhere(worker.Executor):
+    """Two workers, whose answers a test gives."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        self.lent: list[tuple[str, str]] = []
+        self.answer = None
+
+    def begin(self, folder, lease, _settings, _snapshot):
+        self.lent.append((folder.name, lease))
+        return SimpleNamespace(result=lambda: self.answer)
+
+
+def test_workers_elsewhere_get_one_study_each_and_one_and_keep_them_when_the_service_ends(scene):
+    elsewhere = scene.supervisor.executor = Elsewhere()
+    for number in range(5):
+        scene.receive(f"1.2.{number}")
+    scene.run(30)
+    assert len(elsewhere.lent) == 3
+    assert [scene.store.record(study).lease for study, _lease in elsewhere.lent] == [
+        lease for _, lease in elsewhere.lent
+    ]
+    assert len({lease for _study, lease in elsewhere.lent}) == 3
+    scene.supervisor.ask_to_stop()
+    scene.supervisor.stop()
+    scene.receive("1.2.0", 3)  # late, before the next start sees it
+    again = scene.executor = Elsewhere()
+    scene.start()
+    assert sorted(again.lent) == sorted(elsewhere.lent), "the same leases: their workers have not stopped"
+    records = [scene.store.record(study) for study, _lease in again.lent]
+    assert [(record.state, record.interruptions) for record in records] == [("analysing", 0)] * 3
+    again.answer = ANSWER
+    scene.run(60)
+    revisions = {study: scene.store.record(study).revision for study in scene.store.studies()}
+    assert revisions == {uid_digest(f"1.2.{number}"): 1 + (number == 0) for number in range(5)}
+    assert all(scene.store.record(study).state == "done" for study in revisions)
+
+
+def test_without_a_worker_one_study_waits_for_the_first_and_health_says_so(scene):
+    elsewhere = scene.supervisor.executor = Elsewhere()
+    elsewhere.workers = 0
+    scene.receive("1.2.1")
+    scene.receive("1.2.2")
+    scene.run(30)
+    assert len(elsewhere.lent) == 1
+    assert scene.supervisor.status()["problems"] == ["worker.none"]
+    elsewhere.workers = 1
+    scene.run(1)
+    assert len(elsewhere.lent) == 2
+    assert scene.supervisor.status()["problems"] == []
+
+
+def test_a_worker_that_is_lost_costs_no_attempt(scene):
+    elsewhere = scene.supervisor.executor = Elsewhere()
+    scene.receive()
+    elsewhere.answer = Failure(code="worker.lost", message="lost", seconds=0.0)
+    scene.run(15)
+    assert len({lease for _study, lease in elsewhere.lent}) == len(elsewhere.lent) > 1
+    assert scene.record().attempts == 0
+    elsewhere.answer = ANSWER
+    scene.run(5)
+    assert scene.record().state == "done"
+
+
+def test_what_a_row_names_is_analysed_first(scene):
+    scene.values["priority"] = [{"modality": "CT", "tag": "StationName", "value": "ER*", "priority": 5}]
+    scene.values["analysis"]["workers"] = 0
+    for study, station in (("1.2.1", "WARD"), ("1.2.2", "ER7"), ("1.2.3", "WARD")):
+        scene.receive(study, StationName=station)
+        scene.run(12)
+    scene.values["analysis"]["workers"] = 1
+    scene.run(5)
+    assert [study for study, _images in scene.analysed] == [uid_digest(f"1.2.{number}") for number in (2, 1, 3)]
 
 
 def test_a_service_may_only_receive(scene):

@@ -4,6 +4,8 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
+import xml.etree.ElementTree as ET
 from contextlib import suppress
 
 import pytest
@@ -12,6 +14,9 @@ from pynetdicom import AE, evt
 
 from calcreport.errors import DeliveryError, SettingsError
 from calcreport.service.adapter_settings import DimseSinkSettings, MllpSinkSettings, WebSettings
+from calcreport.service.audit import Audit
+from calcreport.service.journal import Journal
+from calcreport.service.service_settings import AuditSettings
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sinks.mllp import MllpSink
 from calcreport.service.web import WebClient, WebError
@@ -119,3 +124,129 @@ def test_a_receiver_of_hl7_is_trusted_by_its_authority_only(identity, server_sid
         MllpSink("ris", MllpSinkSettings(**how, is_encrypted=True)).deliver(delivery)
     assert (caught.value.code, len(got)) == ("mllp.unreachable", 1)
     listener.close()
+
+
+class Repository:
+    """An audit repository: syslog over TLS (RFC 5425), which keeps what came in each connection."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.came: list[bytearray] = []
+        self.refused = 0
+        self._context, self._open = context, []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _address = self.listening.accept()
+                try:
+                    peer = self._context.wrap_socket(plain, server_side=True)
+                except OSError:
+                    self.refused += 1
+                    continue
+                self._open.append(peer)
+                self.came.append(bytearray())
+                threading.Thread(target=self._read, args=(peer, self.came[-1]), daemon=True).start()
+
+    def _read(self, peer: ssl.SSLSocket, stream: bytearray) -> None:
+        with suppress(OSError):
+            while got := peer.recv(7):  # frames are cut anywhere
+                stream += got
+
+    def hang_up(self) -> None:
+        while self._open:
+            peer = self._open.pop()
+            with suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+            peer.close()
+
+    def messages(self, *, connection: int = 0) -> list[bytes]:
+        """Whole messages: octets, counted in front of each, and nothing between them."""
+        found, left = [], bytes(self.came[connection]) if len(self.came) > connection else b""
+        while left:
+            length, blank, rest = left.partition(b" ")
+            assert length.isdigit()
+            assert length[:1] != b"0"
+            if not blank or len(rest) < int(length):
+                break
+            found.append(rest[: int(length)])
+            left = rest[int(length) :]
+        return found
+
+
+@pytest.fixture
+def repository(server_side):
+    repository = Repository(server_side)
+    yield repository
+    repository.listening.close()
+    repository.hang_up()
+
+
+@pytest.fixture
+def tell(repository, monkeypatch):
+    """``tell(authority=…)`` gives an audit, and its journal, that sends to the repository."""
+    monkeypatch.setattr("calcreport.service.audit._AGAIN_S", 0.1)
+
+    def make(**settings) -> tuple[Audit, Journal]:
+        journal = Journal()
+        told = AuditSettings(host="127.0.0.1", port=repository.port, is_encrypted=True, timeout_seconds=3, **settings)
+        return Audit(told, "CALCREPORT", journal=journal), journal
+
+    return make
+
+
+def wait_until(is_true) -> None:
+    deadline = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_audit_messages_are_framed_by_their_octets_and_survive_a_repository_that_hangs_up(
+    tell, repository, identity
+) -> None:
+    audit, journal = tell(authority=str(identity[0]))
+    audit.activity(is_start=True)
+    audit.transferred("1.2.3", "Ä漢字 7", source="CT_1")  # more octets than characters
+    audit.transferred("1.2.4", "8", target="archive")
+    wait_until(lambda: len(repository.messages()) == 3)
+    assert repository.came[0].endswith(b"</AuditMessage>"), "no line end follows: it would be counted to the next frame"
+    for message in repository.messages():
+        head, mark, body = message.partition(b"\xef\xbb\xbf")
+        assert head.startswith(b"<85>1 ")
+        assert mark
+        assert ET.fromstring(body).tag == "AuditMessage"  # noqa: S314 - our own
+    assert "Ä漢字 7".encode() in repository.messages()[1]
+    repository.hang_up()
+    time.sleep(0.3)
+    audit.alert()
+    wait_until(lambda: len(repository.messages(connection=1)) == 1)
+    assert b"110126" in repository.messages(connection=1)[0]
+    assert journal.health()["audit"]["code"] == ""
+
+
+def test_a_repository_that_nobody_vouches_for_is_told_nothing(tell, repository, caplog) -> None:
+    audit, journal = tell()
+    audit.transferred("1.2.3", "SECRET7", target="archive")
+    wait_until(journal.problems)
+    assert journal.problems() == ["audit.unreachable"]
+    assert not any(repository.came)
+    assert "SECRET7" not in caplog.text
+
+
+def test_a_repository_that_wants_to_know_who_we_are_is_shown_a_certificate(
+    tell, repository, identity, server_side
+) -> None:
+    server_side.load_verify_locations(identity[0])
+    server_side.verify_mode = ssl.CERT_REQUIRED
+    server_side.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 tells a client of a refusal only later
+    certificate, key = map(str, identity)
+    nameless, journal = tell(authority=certificate)
+    nameless.alert()
+    wait_until(journal.problems)
+    assert not any(repository.came)
+    audit, _journal = tell(authority=certificate, certificate=certificate, key=key)
+    audit.alert()
+    wait_until(lambda: repository.came and repository.messages())
