@@ -66,7 +66,8 @@ test: $(VENV)/.dev-ready ## run all tests that take seconds
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not slow' $(or $(TEST_PATHS),tests)
 
 test-slow: $(VENV)/.dev-ready ## tests that take longer: a dozen phantoms of each kind (make accuracy: the long run), the phantoms themselves, workers that die
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m slow tests
+	@sh .ci/system-packages
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal phantom/tests
 
 mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
