@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from calcphantom.film.recipe import ExposureRecipe, FilmRecipe, View
-from calcphantom.film.scoring import FilmStudyScore, score_films
+from calcphantom.film.scoring import FilmStudyScore, Naming, score_films
 from calcphantom.film.study import make_films
 from calcphantom.film.summary import false_per_film, film_figures, film_tables
 from calcphantom.film.truth import FilmStudyTruth, FilmTruth
@@ -17,6 +17,7 @@ from calcphantom.recipe import Layer, LesionRecipe, PhantomRecipe, Region
 from scipy import ndimage
 
 from calcreport.model.film import FilmFindings, FilmImage, FilmSegment, PixelMask, Shadow
+from calcreport.model.report import BoneRelation, Confidence
 
 STONE = LesionRecipe(pattern="P01", diameter_mm=9.0, hu=1500.0, layer=Layer.SUBCUTANEOUS)
 RECIPE = FilmRecipe(
@@ -38,12 +39,19 @@ def segment(length_px: float) -> FilmSegment:
     return FilmSegment(start=(0.0, 0.0), end=(0.0, length_px), length_px=length_px, length_mm=None)
 
 
-def findings(study: Study, *masks: np.ndarray, pattern: str = "P01", is_over_bone: bool = False) -> FilmFindings:
+def findings(
+    study: Study,
+    *masks: np.ndarray,
+    pattern: str = "P01",
+    is_over_bone: bool = False,
+    confidence: Confidence = Confidence.LOW,
+) -> FilmFindings:
     """Reported shadows of the given masks, with the lengths of the truth."""
     known = study[1].films[0].shadows[0]
     lesions = [
         SimpleNamespace(
-            pattern=SimpleNamespace(id=pattern),
+            pattern=SimpleNamespace(id=pattern, confidence=confidence),
+            bone_relation=BoneRelation.SEPARATE,
             shadows=(
                 Shadow(
                     film=0,
@@ -77,7 +85,7 @@ def test_a_mark_on_the_lesion_finds_it_without_error(drawn: Callable[[np.ndarray
     assert all(focus.is_found for focus in shadow.foci)
     assert score.films[0].false == ()
     assert (shadow.size_error_mm, shadow.size_excess, shadow.skin_error_mm) == pytest.approx((0.0, 0.0, 0.0))
-    assert (shadow.is_pattern_right, shadow.is_over_bone_right, shadow.parts) == (True, True, 1)
+    assert (shadow.naming, shadow.is_over_bone_right, shadow.parts) == (Naming.RIGHT, True, 1)
 
 
 def _beside(mask: np.ndarray) -> np.ndarray:
@@ -119,7 +127,7 @@ def test_wrong_labels_lengths_and_parts_are_counted(study: Study) -> None:
     score = score_films(said, study[1])
     shadow = score.films[0].shadows[0]
     assert shadow.foci[0].is_found
-    assert (shadow.is_pattern_right, shadow.is_over_bone_right, shadow.parts) == (False, False, 2)
+    assert (shadow.naming, shadow.is_over_bone_right, shadow.parts) == (Naming.WRONG, False, 2)
     assert shadow.size_error_mm == pytest.approx(5 * 0.4)
     assert shadow.size_excess == pytest.approx(2.0 / 0.5)
 

@@ -23,6 +23,7 @@ from calcphantom.film.recipe import FilmRecipe  # noqa: E402
 from calcphantom.film.scoring import (  # noqa: E402
     FilmScore,
     FilmStudyScore,
+    Naming,
     ShadowScore,
     score_films,
 )
@@ -95,8 +96,8 @@ def _faults(score: ShadowScore) -> list[str]:
         faults.append(f"SKIN LINE off by {score.skin_error_mm:.2f} mm")
     if score.is_over_bone_right is False:
         faults.append("OVER BONE wrong")
-    if not score.is_pattern_right:
-        faults.append(f"PATTERN wrong: {score.pattern}")
+    if score.naming is not Naming.RIGHT:
+        faults.append(f"PATTERN {score.naming}: {score.pattern}")
     if score.parts > 1 and not score.truth.is_scattered:
         faults.append(f"IN PARTS: {score.parts}")
     return faults

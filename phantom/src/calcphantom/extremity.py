@@ -267,9 +267,7 @@ def build_foot(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         _place(part, "ankle fat", "ankle", "subcutaneous fat", fat, ((-46, -30, 0), (46, 60, 70))),
     )
     tendon = joined(tendons)
-    layers = _Layers(
-        skin=skin, deep=without_pad(deep, part), bones=bone, tendons=tendon, places=places, plates=plates
-    )
+    layers = _Layers(skin=skin, deep=without_pad(deep, part), bones=bone, tendons=tendon, places=places, plates=plates)
     return _body(recipe, rng, layers, 1.4)
 
 

@@ -20,6 +20,7 @@ from calcphantom.shapes import (
     random_bumps,
 )
 
+
 class NoRoomError(ValueError):
     """The body has no place for a lesion of this kind and size."""
 

@@ -137,7 +137,9 @@ def tophus(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Pi
     paints = [mineral(body, lesion.hu)]
     for centre in _spread(rng, int(np.clip(lesion.diameter_mm / 2, 3, 9)), radii, reach=0.6):
         size = min(radii) * float(rng.uniform(0.2, 0.4))
-        paints.append(mineral(intersection(ball(size, _triple(centre)), body), lesion.hu * float(rng.uniform(1.3, 1.9))))
+        paints.append(
+            mineral(intersection(ball(size, _triple(centre)), body), lesion.hu * float(rng.uniform(1.3, 1.9)))
+        )
     return Piece(paints=tuple(paints), finest_mm=3.0)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
+from calcreport.film.alone import standing_alone
 from calcreport.film.bone import Bones, find_bones
 from calcreport.film.exposure import Exposure, continued, find_exposure
 from calcreport.film.foci import FilmFocus, find_foci, find_sheets, search_field
@@ -37,12 +38,21 @@ from calcreport.model.film import FilmImage, FilmReading, FilmSegment, PixelMask
 from calcreport.model.report import Excluded, ExclusionReason
 from calcreport.processes.threads import map_in_threads
 
+JOINTS_NOTE: Final = (
+    "Of a hand, foot, shoulder or hip only compact foci up to 20 mm that lie clear of bone and of each other are told "
+    "from bone; larger deposits, sheets, mineral in a joint and what projects over bone are not searched"
+)
 LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
      "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
 )  # fmt: skip
 """Words of Body Part Examined that name the trunk."""
+_JOINTS: Final = frozenset(
+    ("HAND", "HANDS", "FINGER", "FINGERS", "THUMB", "WRIST", "FOOT", "FEET", "TOE", "TOES", "HEEL", "CALCANEUS",
+     "ANKLE", "SHOULDER", "CLAVICLE", "SCAPULA", "ACJOINT", "HIP", "HIPS", "PELVIS", "SIJOINT")
+)  # fmt: skip
+"""Words that name a part of small bones, of bones wider than a shaft, or of ribs: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
@@ -91,12 +101,15 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
         return _not_searched()
     exposure = find_exposure(reduced)
     reduced = replace(reduced, grey=continued(reduced.grey, exposure.is_exposed))
+    is_trunk, has_joints = _names(film, _TRUNK), _names(film, _JOINTS)
     bones = find_bones(reduced, exposure)
-    is_trunk = _is_trunk(film)
     field = np.zeros_like(bones.is_bone) if is_trunk else search_field(reduced, exposure, bones)
     noise = film_noise(film.intensity, field, reduced.factor)
     foci = [] if is_trunk else find_foci(reduced, exposure, bones, field, noise)
-    foci += [] if is_trunk else find_sheets(reduced, exposure, bones, field, noise)
+    if has_joints:
+        foci = standing_alone(reduced, foci)
+    elif not is_trunk:
+        foci += find_sheets(reduced, exposure, bones, field, noise)
     parted = _Parted(
         film=film,
         number=number,
@@ -277,15 +290,17 @@ def _to_skin(points: Points, air: Points, film: FilmImage) -> FilmSegment:
     return _segment(ends[0], ends[1], film)
 
 
-def _is_trunk(film: FilmImage) -> bool:
-    """Whether the header names a part in which lungs, bowel and organs lie over all soft tissue."""
-    return not _TRUNK.isdisjoint((film.view.body_part or "").replace("_", " ").split())
+def _names(film: FilmImage, words: frozenset[str]) -> bool:
+    """Whether the header names one of these parts of the body."""
+    return not words.isdisjoint((film.view.body_part or "").replace("_", " ").split())
 
 
 def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, ...]:
-    if _is_trunk(film):
+    if _names(film, _TRUNK):
         return ("Radiographs of chest and abdomen are not searched: lungs, bowel and organs lie over the soft tissue",)
     notes = []
+    if _names(film, _JOINTS):
+        notes.append(JOINTS_NOTE)
     if searched < LITTLE_SEARCHED:
         notes.append(
             f"Only {100 * searched:.0f} % of the exposed field is soft tissue off bone; the rest was not searched"

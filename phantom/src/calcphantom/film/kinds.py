@@ -100,7 +100,7 @@ _PLACES: Final[Mapping[Region, tuple[tuple[str, _Lesions, Layer], ...]]] = Mappi
         ),
         Region.PELVIS: (
             ("hip", _MUSCLE, Layer.SUBFASCIAL), ("hip", _MUSCLE, Layer.SUBFASCIAL),
-            ("hip", (("P13", 35.0, 66.0),), Layer.SUBFASCIAL), ("", _JOINT, Layer.SUBFASCIAL),
+            ("hip", (("P13", 28.0, 46.0),), Layer.SUBFASCIAL), ("", _JOINT, Layer.SUBFASCIAL),
         ),
         Region.CALF: (
             ("", (("P09", 18.0, 38.0),), Layer.FUSED), ("", _MUSCLE, Layer.SUBFASCIAL),
