@@ -29,6 +29,7 @@ from calcreport.film.reduced import (
     around,
     film_noise,
     film_pixel_mm,
+    grown,
     noise_around,
     reduce_film,
 )
@@ -55,6 +56,9 @@ _JOINTS: Final = frozenset(
 """Words that name a part of small bones, of bones wider than a shaft, or of ribs: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
+_BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it ...
+_SHEET_MM: Final = 25.0  # ... if it is as long as this ...
+_SHEET_RATIO: Final = 2.0  # ... and its foci are this many times as long as wide
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
 
@@ -208,6 +212,7 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
     long, across, skin = _lines(np.concatenate([outline.points for outline in outlines]), parted)
     areas = [float(outline.mask.pixels.sum()) for outline in outlines]
     contrast = float(np.average([outline.contrast for outline in outlines], weights=areas))
+    shape = describe_shape(outlines, film.intensity, spacing_mm)
     shadow = Shadow(
         film=parted.number,
         mineral=_joined([outline.mask for outline in outlines]),
@@ -215,14 +220,22 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
         across=across,
         to_skin_line=skin,
         contrast_to_noise=contrast / max(parted.noise, 1e-6),
-        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs),
+        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs) or _goes_on(parted, pairs, shape),
         is_cut=any(focus.is_cut for focus, _ in pairs),
     )
     return FilmFinding(
         shadow=shadow,
-        shape=describe_shape(outlines, film.intensity, spacing_mm),
+        shape=shape,
         focus_lengths=tuple(diameters(outline.points * spacing_mm)[0] for outline in outlines),
     )
+
+
+def _goes_on(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]], shape: FilmShape) -> bool:
+    """Whether a sheet goes on behind bone: it ends so near that the bone's own edge hides its last millimetres."""
+    if shape.longest_mm < _SHEET_MM or shape.elongation < _SHEET_RATIO:
+        return False
+    near = grown(parted.bones.is_bone, parted.reduced.pixels(_BEHIND_MM))
+    return any(bool((near[focus.box] & focus.mask).any()) for focus, _ in pairs)
 
 
 def _joined(masks: list[PixelMask]) -> PixelMask:

@@ -67,7 +67,9 @@ class ShadowScore:
     is_said_separate : bool | None
         Whether a lesion joined to a bone was said to be separate from it.
     is_over_bone_right : bool | None
-        Whether "projected over bone" was said where it is true, and only there.
+        Whether "projected over bone" was said where it is true of the lesion, and only there.
+    is_mark_over_bone_right : bool | None
+        The same, of those of its foci that the mark lies on: what the label says.
     """
 
     truth: ShadowTruth
@@ -80,6 +82,7 @@ class ShadowScore:
     naming: Naming | None = None
     is_said_separate: bool | None = None
     is_over_bone_right: bool | None = None
+    is_mark_over_bone_right: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +194,7 @@ def _score_shadow(truth: ShadowTruth, marks: list[_Mark], film: FilmTruth) -> Sh
     is_sharp = not truth.is_scattered and not truth.is_cut and truth.over_bone_share == 0
     size = shadow.longest.length_px * pixel_mm - truth.longest_mm if is_sharp else None
     line = shadow.to_skin_line
-    is_judged = truth.over_bone_share == 0 or truth.over_bone_share > JUDGED_OVER_BONE
+    marked = [f.over_bone_share for f in truth.foci if _meets(best.pixels & own, f)]
     return ShadowScore(
         truth=truth,
         foci=foci,
@@ -202,8 +205,19 @@ def _score_shadow(truth: ShadowTruth, marks: list[_Mark], film: FilmTruth) -> Sh
         pattern=best.lesion.pattern.id,
         naming=_naming(best.lesion.pattern, truth),
         is_said_separate=best.lesion.bone_relation is BoneRelation.SEPARATE if truth.is_joined else None,
-        is_over_bone_right=shadow.is_over_bone == (truth.over_bone_share > 0) if is_judged else None,
+        is_over_bone_right=_is_label_right(shadow, truth.over_bone_share),
+        is_mark_over_bone_right=_is_label_right(shadow, max(marked, default=truth.over_bone_share)),
     )
+
+
+def _meets(pixels: NDArray[np.bool_], focus: FocusTruth) -> bool:
+    top, left, bottom, right = focus.box
+    return bool(pixels[top:bottom, left:right].any())
+
+
+def _is_label_right(shadow: Shadow, over_bone_share: float) -> bool | None:
+    is_judged = over_bone_share == 0 or over_bone_share > JUDGED_OVER_BONE
+    return shadow.is_over_bone == (over_bone_share > 0) if is_judged else None
 
 
 def _naming(pattern: Pattern, truth: ShadowTruth) -> Naming:

@@ -34,8 +34,8 @@ class FilmFigures:
         Median absolute error of the distance to the skin line, mm.
     names : Mapping[Naming, float]
         Shares of the lesions found with a focus that a search must find, by what came of their pattern.
-    over_bone_right, in_parts : float
-        Shares of the lesions found.
+    over_bone_right, mark_over_bone_right, in_parts : float
+        Shares of the lesions found: the label judged by the whole lesion, and by the foci that the mark lies on.
     joined, joined_listed, joined_separate : int
         Lesions joined to a bone; those of them that are listed; and those said to be separate from it.
     """
@@ -50,6 +50,7 @@ class FilmFigures:
     skin_median_mm: float
     names: Mapping[Naming, float]
     over_bone_right: float
+    mark_over_bone_right: float
     in_parts: float
     joined: int
     joined_listed: int
@@ -75,6 +76,7 @@ def film_figures(scores: Iterable[ShadowScore]) -> FilmFigures:
         skin_median_mm=_median(np.abs(_values(matched, lambda s: s.skin_error_mm))),
         names={naming: _share([s.naming is naming for s in matched]) for naming in Naming},
         over_bone_right=_share([s.is_over_bone_right for s in listed if s.parts]),
+        mark_over_bone_right=_share([s.is_mark_over_bone_right for s in listed if s.parts]),
         in_parts=_share([s.parts > 1 for s in matched if not s.truth.is_scattered]),
         joined=len(joined),
         joined_listed=sum(s.parts > 0 for s in joined),
@@ -179,7 +181,8 @@ _HEAD: Final = (
     "over 0.5 mm or 3 %",
     "bias mm",
     "skin line: median abs. error mm",
-    "over bone right",
+    "over bone right: whole lesion",
+    "over bone right: foci marked",
     "in parts",
 )
 
@@ -188,7 +191,7 @@ def _table(rows: list[tuple[str, FilmFigures]]) -> str:
     lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
     for name, f in rows:
         numbers = (f.size_median_mm, f.size_median_excess, f.size_bias_mm, f.skin_median_mm)
-        shares = (f.over_bone_right, f.in_parts)
+        shares = (f.over_bone_right, f.mark_over_bone_right, f.in_parts)
         cells = (name, str(f.shadows), str(f.required), str(f.found), *map(_number, numbers), *map(_percent, shares))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
