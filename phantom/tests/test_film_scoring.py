@@ -147,4 +147,42 @@ def test_figures_sum_up_what_was_scored(study: Study) -> None:
     assert total.size_median_excess == pytest.approx(0.0)
     text = film_tables([good, missed], [])
     assert "| P01 | 2 | 2 | 1 |" in text
-    assert "False marks: 0 on 2 films of 2 studies with lesions" in text
+    assert "| all | 0 on 2 | 0 on 0 |" in text
+    assert "| calf | 0 on 2 | 0 on 0 |" in text
+    assert "| P01 | 100 % | 0 % | 0 % | 0 % |" in text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "confidence", "naming"),
+    [
+        ("P01", Confidence.LOW, Naming.RIGHT),
+        ("P09", Confidence.MODERATE, Naming.RIGHT),  # a film cannot tell it from a phlebolith
+        ("P30", Confidence.LOW, Naming.INDETERMINATE),
+        ("P30", Confidence.MODERATE, Naming.INDETERMINATE),
+        ("P11", Confidence.LOW, Naming.WRONG),
+        ("P11", Confidence.MODERATE, Naming.CONFIDENT),
+    ],
+)
+def test_indeterminate_is_never_right(pattern: str, confidence: Confidence, naming: Naming, study: Study) -> None:
+    said = findings(study, true_mask(study[1].films[0]), pattern=pattern, confidence=confidence)
+    total = film_figures(score_films(said, study[1]).films[0].shadows)
+    assert total.names == {each: float(each is naming) for each in Naming}
+
+
+def test_a_lesion_joined_to_a_bone_must_not_be_called_separate(study: Study) -> None:
+    film = study[1].films[0]
+    joined = replace(film, shadows=(replace(film.shadows[0], is_joined=True),))
+    said = findings(study, true_mask(film))
+    total = film_figures(score_films(said, replace(study[1], films=(joined,))).films[0].shadows)
+    assert (total.joined, total.joined_listed, total.joined_separate) == (1, 1, 1)
+
+
+def test_the_label_over_bone_is_judged_by_the_foci_that_are_marked_too(study: Study) -> None:
+    """The other sheets of a lesion may lie over bone where no mark is."""
+    film = study[1].films[0]
+    known = film.shadows[0]
+    elsewhere = replace(known.foci[0], box=(0, 0, 3, 3), over_bone_share=1.0)
+    lesion = replace(known, foci=(*known.foci, elsewhere), over_bone_share=0.5)
+    said = findings(study, true_mask(film))
+    score = score_films(said, replace(study[1], films=(replace(film, shadows=(lesion,)),))).films[0].shadows[0]
+    assert (score.is_over_bone_right, score.is_mark_over_bone_right) == (False, True)

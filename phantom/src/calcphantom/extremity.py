@@ -137,7 +137,7 @@ def _spurs(recipe: PhantomRecipe, bones: list[Shape], axis: int) -> list[Shape]:
             place[axis] = bone.box[end, axis] + (1 - 2 * end) * 3.0
             place[0] = bone.box[int(rng.integers(2)), 0]
             if rng.uniform() < 0.35 and float(bone.distance(*place[:, None])[0]) < 1.2:
-                spurs.append(egg(place, rng.uniform(*_SPUR_MM, 3)))
+                spurs.append(egg(place, [float(v) for v in rng.uniform(*_SPUR_MM, 3)]))
     return spurs
 
 

@@ -21,10 +21,6 @@ from calcphantom.shapes import (
 )
 
 
-class NoRoomError(ValueError):
-    """The body has no place for a lesion of this kind and size."""
-
-
 LIMIT = np.array([0.0, 0.0, 1.0])
 """Direction along the limb."""
 
@@ -152,18 +148,22 @@ def _sheet(body: Body, middle_rad: float, half_rad: float, half_height_mm: float
     return Shape(distance=distance, box=np.array([points.min(axis=0) - 1, points.max(axis=0) + 1]), points=points)
 
 
+_FEWEST_POINTS = 8
 _GAP_MM = (0.7, 4.5)
 """How far from two bones cartilage is looked for, mm."""
 
 
-def cartilage(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, half_length_mm: float) -> Piece:
+def cartilage(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, half_length_mm: float) -> Piece | None:
     """P16: thin mineral in the cartilage between two bones: lines along one of them, or the islands of a field.
 
-    The islands are the second definition; see `calcphantom.insert.rough`.
+    The islands are the second definition; see `calcphantom.insert.rough`. ``None`` where no joint has room.
     """
     from calcphantom.insert.rough import field, solid  # noqa: PLC0415 - that package needs this one
 
-    centre, near, others = _joint(body, rng, half_length_mm)
+    joint = _joint(body, rng, half_length_mm)
+    if joint is None:
+        return None
+    centre, near, others = joint
     reach, off = lesion.diameter_mm / 2, float(near.distance(*centre[:, None])[0])
     is_rough = isinstance(lesion, RoughLesionRecipe)
     thick, gaps = float(rng.uniform(0.7, 1.3)), field(rng, 1.6 if is_rough else 4.0)
@@ -176,13 +176,12 @@ def cartilage(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, hal
         return np.asarray(np.maximum.reduce([layer, apart, free, level - gaps(x, y, z)]))
 
     shape = solid(inside, (reach, reach, reach), centre)
-    if len(shape.points) < 8:
-        msg = f"no room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm in a joint"
-        raise NoRoomError(msg)
+    if len(shape.points) < _FEWEST_POINTS:
+        return None
     return Piece(paints=(mineral(shape, lesion.hu),), features=("cartilage",), finest_mm=thick)
 
 
-def _joint(body: Body, rng: np.random.Generator, half_length_mm: float) -> tuple[Floats, Shape, list[Shape]]:
+def _joint(body: Body, rng: np.random.Generator, half_length_mm: float) -> tuple[Floats, Shape, list[Shape]] | None:
     """Point between two bones that face each other, the nearer of them, and the others around; LPS mm."""
     bones = [part for bone in body.bones for part in (bone.parts or (bone,)) if np.abs(part.box).max() < 900]
     for _ in range(400):
@@ -201,8 +200,7 @@ def _joint(body: Body, rng: np.random.Generator, half_length_mm: float) -> tuple
             ways.append((d[:3] - d[3:]) / max(float(np.linalg.norm(d[:3] - d[3:])), 1e-9))
         if float(ways[0] @ ways[1]) < -0.6:
             return point, bones[first], [b for n, b in enumerate(bones) if n != first and gaps[n] < 30.0]
-    msg = "the body has no joint for mineral in cartilage"
-    raise NoRoomError(msg)
+    return None
 
 
 def skin_net(lesion: LesionRecipe, body: Body, rng: np.random.Generator) -> Piece:

@@ -13,7 +13,6 @@ import numpy as np
 from calcphantom import lesions_bound as bound
 from calcphantom import lesions_rim as rim
 from calcphantom import lesions_solid as solid
-from calcphantom.lesions_bound import NoRoomError
 from calcphantom.limb import FAT_HU
 from calcphantom.piece import Piece, Posture, soft
 from calcphantom.recipe import Layer, LesionRecipe, RoughLesionRecipe
@@ -66,6 +65,10 @@ BOUND_PATTERNS: Final = frozenset({"P02", "P03", "P04", "P11", "P16", "P18"})
 _ROUNDS: Final = 40
 _TRIES: Final = 48
 _CHECKED_POINTS: Final = 260
+
+
+class NoRoomError(ValueError):
+    """The body has no place for a lesion of this kind and size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,7 +150,11 @@ def place_lesion(
     if lesion.layer is Layer.FUSED:
         return done(piece=bound.fused_with_bone(lesion, body, rng))
     if lesion.pattern == "P16":
-        return done(piece=bound.cartilage(lesion, body, rng, half_length_mm=half_length_mm))
+        found = bound.cartilage(lesion, body, rng, half_length_mm=half_length_mm)
+        if found is None:
+            msg = f"no joint has room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm"
+            raise NoRoomError(msg)
+        return done(piece=found)
     build = _builder(lesion)
     if build is None:
         return done(piece=_bound_piece(lesion, body, rng, blood_hu))
