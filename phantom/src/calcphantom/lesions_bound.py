@@ -20,7 +20,6 @@ from calcphantom.shapes import (
     random_bumps,
 )
 
-
 LIMIT = np.array([0.0, 0.0, 1.0])
 """Direction along the limb."""
 

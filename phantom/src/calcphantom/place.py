@@ -149,15 +149,9 @@ def place_lesion(
     done = partial(Placed, recipe=lesion, body=body, region=body.region if named is None else named.region)
     if lesion.layer is Layer.FUSED:
         return done(piece=bound.fused_with_bone(lesion, body, rng))
-    if lesion.pattern == "P16":
-        found = bound.cartilage(lesion, body, rng, half_length_mm=half_length_mm)
-        if found is None:
-            msg = f"no joint has room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm"
-            raise NoRoomError(msg)
-        return done(piece=found)
     build = _builder(lesion)
     if build is None:
-        return done(piece=_bound_piece(lesion, body, rng, blood_hu))
+        return done(piece=_bound_piece(lesion, body, rng, blood_hu, half_length_mm))
     squeeze, size = 1.0, 1.0
     for round_number in range(_ROUNDS):
         if round_number > 0:
@@ -175,7 +169,7 @@ def place_lesion(
 
 def _builder(lesion: LesionRecipe) -> Builder | None:
     """Builder of a lesion that may lie anywhere, in either definition; ``None`` for one bound to the anatomy."""
-    if isinstance(lesion, RoughLesionRecipe):
+    if isinstance(lesion, RoughLesionRecipe) and lesion.pattern != "P16":
         from calcphantom.insert.rough import BY_PATTERN  # noqa: PLC0415 - that package needs this one
 
         rough = BY_PATTERN[lesion.pattern]
@@ -183,7 +177,15 @@ def _builder(lesion: LesionRecipe) -> Builder | None:
     return None if lesion.pattern in BOUND_PATTERNS else PATTERNS[lesion.pattern]
 
 
-def _bound_piece(lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood_hu: float) -> Piece:
+def _bound_piece(
+    lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood_hu: float, half_length_mm: float
+) -> Piece:
+    if lesion.pattern == "P16":
+        found = bound.cartilage(lesion, body, rng, half_length_mm=half_length_mm)
+        if found is None:
+            msg = f"no joint has room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm"
+            raise NoRoomError(msg)
+        return found
     if lesion.pattern == "P02":
         return bound.tram_track(lesion, body, rng, blood_hu)
     if lesion.pattern == "P03":

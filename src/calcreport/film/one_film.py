@@ -39,10 +39,6 @@ from calcreport.model.film import FilmImage, FilmReading, FilmSegment, PixelMask
 from calcreport.model.report import Excluded, ExclusionReason
 from calcreport.processes.threads import map_in_threads
 
-JOINTS_NOTE: Final = (
-    "Of a hand, foot, shoulder or hip only compact foci up to 20 mm that lie clear of bone and of each other are told "
-    "from bone; larger deposits, sheets, mineral in a joint and what projects over bone are not searched"
-)
 LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
@@ -56,9 +52,8 @@ _JOINTS: Final = frozenset(
 """Words that name a part of small bones, of bones wider than a shaft, or of ribs: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
-_BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it ...
-_SHEET_MM: Final = 25.0  # ... if it is as long as this ...
-_SHEET_RATIO: Final = 2.0  # ... and its foci are this many times as long as wide
+_BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it; it is ..
+_SHEET: Final = (25.0, 2.0)  # ... as long as this, mm, and its foci are this many times as long as wide
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
 
@@ -102,7 +97,9 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
     film = replace(film, intensity=additive(film))
     reduced = reduce_film(film)
     if not reduced.is_imaged.any() or min(reduced.grey.shape) < _FEWEST_PIXELS:
-        return _not_searched()
+        note = "Nothing of the film could be searched: it is masked, or too small"
+        reading = FilmReading(noise=0.0, searched_share=0.0, has_skin_line=False, notes=(note,))
+        return SearchedFilm(reading=reading, findings=(), excluded=())
     exposure = find_exposure(reduced)
     reduced = replace(reduced, grey=continued(reduced.grey, exposure.is_exposed))
     is_trunk, has_joints = _names(film, _TRUNK), _names(film, _JOINTS)
@@ -135,13 +132,6 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
         notes=_notes(film, exposure, searched),
     )
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, reduced, bones, kinds))
-
-
-def _not_searched() -> SearchedFilm:
-    """What is said of a film with next to no pixels, or masked all over."""
-    note = "Nothing of the film could be searched: it is masked, or too small"
-    reading = FilmReading(noise=0.0, searched_share=0.0, has_skin_line=False, notes=(note,))
-    return SearchedFilm(reading=reading, findings=(), excluded=())
 
 
 _Kinds = dict[FocusKind, list[tuple[FilmFocus, Outline]]]
@@ -232,10 +222,9 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
 
 def _goes_on(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]], shape: FilmShape) -> bool:
     """Whether a sheet goes on behind bone: it ends so near that the bone's own edge hides its last millimetres."""
-    if shape.longest_mm < _SHEET_MM or shape.elongation < _SHEET_RATIO:
-        return False
     near = grown(parted.bones.is_bone, parted.reduced.pixels(_BEHIND_MM))
-    return any(bool((near[focus.box] & focus.mask).any()) for focus, _ in pairs)
+    is_sheet = shape.longest_mm >= _SHEET[0] and shape.elongation >= _SHEET[1]
+    return is_sheet and any(bool(near[focus.box][focus.mask].any()) for focus, _ in pairs)
 
 
 def _joined(masks: list[PixelMask]) -> PixelMask:
@@ -313,7 +302,10 @@ def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, .
         return ("Radiographs of chest and abdomen are not searched: lungs, bowel and organs lie over the soft tissue",)
     notes = []
     if _names(film, _JOINTS):
-        notes.append(JOINTS_NOTE)
+        notes.append(
+            "Of a hand, foot, shoulder or hip only compact foci up to 20 mm, clear of bone and of each other, are told "
+            "from bone; larger deposits, sheets, clusters, mineral in joints and what projects over bone are not"
+        )
     if searched < LITTLE_SEARCHED:
         notes.append(
             f"Only {100 * searched:.0f} % of the exposed field is soft tissue off bone; the rest was not searched"

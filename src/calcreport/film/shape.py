@@ -192,18 +192,12 @@ def _features(shape: FilmShape, best: str) -> dict[str, float | int | bool | str
     }
 
 
-SMALL_MM: Final = 10.0  # greatest length of a small focus (proposal, as the next)
-WIDE_MM: Final = 25.0  # length from which an even shadow is called a sheet
-
-
 def _morphology(shape: FilmShape) -> str:
-    """Plain shape, in the words of CT: what is said when no pattern is characteristic."""
-    if shape.count > 2:
-        return "clustered"
-    if shape.rim_share >= COMPLETE:
-        return "rim"
-    if shape.longest_mm > SMALL_MM and shape.linear_share > 0.5:
-        return "linear"
-    if shape.longest_mm > WIDE_MM:
-        return "sheet-like"
-    return "punctate" if shape.longest_mm <= SMALL_MM else "amorphous"
+    """Plain shape, in the words of CT: what is said when no pattern is characteristic; limits are proposals."""
+    if shape.longest_mm <= 10.0:
+        return "clustered" if shape.count > 2 else "punctate"
+    words = {
+        "clustered": shape.count > 2, "rim": shape.rim_share >= COMPLETE, "linear": shape.linear_share > 0.5,
+        "sheet-like": shape.longest_mm > 25.0, "amorphous": True,
+    }  # fmt: skip
+    return next(word for word, is_met in words.items() if is_met)
