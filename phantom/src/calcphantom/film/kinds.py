@@ -50,6 +50,46 @@ FILM_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             description="XR right knee phantom",
             length_mm=190.0,
         ),
+        "hand-nodules": Kind(
+            summary="calcified nodule in a finger and another in the palm",
+            region=Region.HAND,
+            lesions=(
+                LesionRecipe(pattern="P09", diameter_mm=6, hu=900, layer=Layer.SUBCUTANEOUS, site="finger"),
+                LesionRecipe(pattern="P09", diameter_mm=8, hu=900, site="palm"),
+            ),
+            extras=(Extra.SPREAD_FINGERS,),
+            description="XR right hand phantom",
+            length_mm=200.0,
+            age_years=52,
+            sex="F",
+        ),
+        "foot-tophus": Kind(
+            summary="tophus beside the ankle",
+            region=Region.FOOT,
+            lesions=(LesionRecipe(pattern="P17", diameter_mm=12, hu=200, layer=Layer.SUBCUTANEOUS, site="ankle fat"),),
+            description="XR right foot phantom",
+            length_mm=150.0,
+            age_years=61,
+            sex="M",
+        ),
+        "shoulder-tendinitis": Kind(
+            summary="deposit in the rotator cuff",
+            region=Region.SHOULDER,
+            lesions=(LesionRecipe(pattern="P15", diameter_mm=14, hu=700, site="rotator cuff"),),
+            extras=(Extra.ARMS_DOWN,),
+            description="XR right shoulder phantom",
+            length_mm=160.0,
+            age_years=48,
+            sex="F",
+        ),
+        "hip-negative": Kind(
+            summary="hip with osteophytes and without calcification",
+            region=Region.PELVIS,
+            extras=(Extra.OSTEOPHYTES,),
+            description="XR right hip phantom",
+            length_mm=170.0,
+            age_years=70,
+        ),
     }
 )
 """Kinds made for films; every other kind of a calf or thigh can be filmed too."""
