@@ -42,14 +42,15 @@ from calcreport.processes.threads import map_in_threads
 LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
-     "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
+     "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM", "SHOULDER",
+     "CLAVICLE", "SCAPULA", "ACJOINT")
 )  # fmt: skip
-"""Words of Body Part Examined that name the trunk."""
+"""Words of Body Part Examined that name the trunk; on phantoms of shoulders bones and ribs are marked."""
 _JOINTS: Final = frozenset(
     ("HAND", "HANDS", "FINGER", "FINGERS", "THUMB", "WRIST", "FOOT", "FEET", "TOE", "TOES", "HEEL", "CALCANEUS",
-     "ANKLE", "SHOULDER", "CLAVICLE", "SCAPULA", "ACJOINT", "HIP", "HIPS", "PELVIS", "SIJOINT")
+     "ANKLE", "HIP", "HIPS", "PELVIS", "SIJOINT")
 )  # fmt: skip
-"""Words that name a part of small bones, of bones wider than a shaft, or of ribs: few of them stand out as a whole."""
+"""Words that name a part of small bones, or of bones wider than a shaft: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
 _BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it; it is ..
@@ -299,12 +300,13 @@ def _names(film: FilmImage, words: frozenset[str]) -> bool:
 
 def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, ...]:
     if _names(film, _TRUNK):
-        return ("Radiographs of chest and abdomen are not searched: lungs, bowel and organs lie over the soft tissue",)
+        return (
+            "Radiographs of chest, shoulder and abdomen are not searched: ribs, lungs or bowel lie over soft tissue",
+        )
     notes = []
     if _names(film, _JOINTS):
         notes.append(
-            "Of a hand, foot, shoulder or hip only compact foci up to 20 mm, clear of bone and of each other, are told "
-            "from bone; larger deposits, sheets, clusters, mineral in joints and what projects over bone are not"
+            "Of a hand, foot or hip only compact foci to 20 mm, clear of bone and of each other, are told from it"
         )
     if searched < LITTLE_SEARCHED:
         notes.append(

@@ -86,12 +86,12 @@ def test_the_distance_to_the_skin_line_is_that_in_the_image_plane(spacing):
     assert abs(line.end[0] - line.start[0]) * spacing[0] < 2
 
 
-@pytest.mark.parametrize("part", ["CHEST", "ABDOMEN", "T_SPINE CHEST"])
-def test_chest_and_abdomen_are_not_searched(part):
+@pytest.mark.parametrize("part", ["CHEST", "ABDOMEN", "T_SPINE CHEST", "SHOULDER", "CLAVICLE"])
+def test_chest_shoulder_and_abdomen_are_not_searched(part):
     searched = search_film(replace(example(), view=replace(example().view, body_part=part)), 0)
     assert searched.findings == ()
     assert searched.reading.searched_share == 0
-    assert "chest and abdomen are not searched" in searched.reading.notes[0]
+    assert "chest, shoulder and abdomen are not searched" in searched.reading.notes[0]
 
 
 @pytest.mark.parametrize("part", ["LEG", None, "CHESTNUT"])
