@@ -10,9 +10,8 @@ from calcreport.film.foci import FilmFocus
 from calcreport.film.outline import diameters
 from calcreport.film.reduced import ReducedFilm, around, grown
 
-_ALONE_MM: Final = 20.0  # greatest length of a focus that stands alone ...
-_ALONE_ROUND: Final = 0.5  # ... of the disc on that length it covers at least this share ...
-_ALONE_GAP_MM: Final = 3.0  # ... and nothing else stands out so near
+_ALONE_MM: Final = (20.0, 3.0)  # Greatest length of a focus that stands alone, and least gap to anything else; ..
+_ALONE_ROUND: Final = 0.5  # ... of the disc on its length it covers at least this share
 _TWICE: Final = (0.5, 1.6)  # What shares so much of a focus, and is no larger than this, is the same at another width
 
 
@@ -24,9 +23,9 @@ def standing_alone(reduced: ReducedFilm, foci: list[FilmFocus]) -> list[FilmFocu
     areas = plates.sum(axis=(1, 2))
     for number, focus in enumerate(foci):
         length, area = diameters(np.argwhere(focus.mask).astype(np.float64))[0] + 1.0, areas[number]
-        if length * reduced.pixel_mm > _ALONE_MM or area < _ALONE_ROUND * np.pi / 4 * length**2:
+        if length * reduced.pixel_mm > _ALONE_MM[0] or area < _ALONE_ROUND * np.pi / 4 * length**2:
             continue
-        reach = reduced.pixels(_ALONE_GAP_MM)
+        reach = reduced.pixels(_ALONE_MM[1])
         here = plates[(slice(None), *around(focus.box, reach))]
         is_same = ((here & here[number]).sum(axis=(1, 2)) > _TWICE[0] * area) & (areas < _TWICE[1] * area)
         if not (here[~is_same] & grown(here[number], reach)).any():
