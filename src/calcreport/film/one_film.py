@@ -125,7 +125,8 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
     found = kinds[FocusKind.MINERAL]
     groups = group_outlines([outline for _, outline in found], film_pixel_mm(film))
     findings = tuple(_finding(parted, [found[i] for i in group]) for group in groups)
-    searched = float(field.sum() / max(1, exposure.is_exposed.sum()))
+    # what is found beside many bones stands; what is not found there is not absent
+    searched = 0.0 if has_joints else float(field.sum() / max(1, exposure.is_exposed.sum()))
     reading = FilmReading(
         noise=noise,
         searched_share=searched,
@@ -308,7 +309,7 @@ def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, .
         notes.append(
             "Of a hand, foot or hip only compact foci to 20 mm, clear of bone and of each other, are told from it"
         )
-    if searched < LITTLE_SEARCHED:
+    elif searched < LITTLE_SEARCHED:
         notes.append(
             f"Only {100 * searched:.0f} % of the exposed field is soft tissue off bone; the rest was not searched"
         )
