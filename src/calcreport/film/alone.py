@@ -1,4 +1,4 @@
-"""Foci that stand alone: all that is told from bone where many bones, or bones wider than a shaft, lie on the film."""
+"""Foci that stand alone: all that can be distinguished from bone where many or wide bones lie on the film."""
 
 from __future__ import annotations
 
