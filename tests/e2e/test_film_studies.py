@@ -272,7 +272,7 @@ def test_a_finding_beside_many_bones_stands_and_the_part_counts_as_searched_in_p
     assert len(report.lesions) == 1
     rows = {row.region: (row.status, row.reason) for row in report.searched}
     assert rows == {"right hand": ("partly", "series.not_searchable"), "right leg": ("searched", None)}
-    assert any("clear of bone and of each other" in sentence for sentence in report.limitations)
+    assert any("clear of bone and each other" in sentence for sentence in report.limitations)
 
 
 def test_an_earlier_ct_is_not_compared_with_a_film(run, write_study, tmp_path: Path) -> None:

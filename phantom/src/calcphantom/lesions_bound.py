@@ -183,7 +183,7 @@ def cartilage(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, hal
 def _joint(body: Body, rng: np.random.Generator, half_length_mm: float) -> tuple[Floats, Shape, list[Shape]] | None:
     """Point between two bones that face each other, the nearer of them, and the others around; LPS mm."""
     bones = [part for bone in body.bones for part in (bone.parts or (bone,)) if np.abs(part.box).max() < 900]
-    for _ in range(400):
+    for _ in range(400 if len(bones) > 1 else 0):
         low, high = bones[int(rng.integers(len(bones)))].box
         point = rng.uniform(low - 3.0, high + 3.0)
         if abs(point[2]) > half_length_mm - 6.0 or float(body.skin.distance(*point[:, None])[0]) > -3.5:

@@ -97,7 +97,7 @@ def test_beside_small_bones_only_what_stands_alone_is_told_from_bone(things, in_
     assert found(made, "LEG") == (in_leg, ())
     count, (note,) = found(made, part)
     assert count == beside_small_bones
-    assert "clear of bone and of each other" in note
+    assert "clear of bone and each other" in note
 
 
 @pytest.mark.parametrize("part", ["LEG", "KNEE", "THIGH", "FOREARM", "ARM", "HANDLE", None])
