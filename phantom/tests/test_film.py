@@ -13,7 +13,7 @@ import pytest
 import yaml
 from calcphantom import TRANSFER_SYNTAXES, add_arguments, run
 from calcphantom.film.dicom import FULL_DEPTH_ONLY, write_films
-from calcphantom.film.kinds import random_films
+from calcphantom.film.kinds import FILM_KINDS, FILM_REGIONS, exposure_of, random_films, region_films
 from calcphantom.film.recipe import (
     Collimation,
     ExposureRecipe,
@@ -25,8 +25,9 @@ from calcphantom.film.recipe import (
 from calcphantom.film.samples import FILM_SAMPLES, FilmSample
 from calcphantom.film.study import as_film_image, expose, make_films
 from calcphantom.film.truth import FilmStudyTruth
-from calcphantom.recipe import Extra, LesionRecipe, PhantomRecipe, Region
+from calcphantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region, RoughLesionRecipe
 from calcphantom.samples import folder_hash
+from scipy import ndimage
 
 from calcreport.dicom import discover, rank_films, read_film
 from calcreport.errors import UsageError
@@ -252,3 +253,78 @@ def test_samples_are_small_and_can_be_made_again(sample: FilmSample) -> None:
     clinical = (SAMPLE_FOLDER / f"{sample.name}.clinical.yaml").read_text(encoding="utf-8")
     assert clinical == sample.clinical
     parse_clinical(yaml.safe_load(clinical))
+
+
+VIEWS = {Region.FOOT: (View.DORSOPLANTAR, View.LATERAL)}
+
+
+def region_recipe(region: Region, **changes: object) -> FilmRecipe:
+    own = {Region.HAND: (Extra.SPREAD_FINGERS,), Region.SHOULDER: (Extra.ARMS_DOWN,)}.get(region, ())
+    fields: dict[str, object] = {
+        "region": region,
+        "seed": 3,
+        "lesions": (),
+        "extras": own,
+        "length_mm": 120.0,
+    } | changes
+    exposure = replace(exposure_of(region), pixel_mm=0.8)
+    return FilmRecipe(phantom=replace(PHANTOM, **fields), views=VIEWS.get(region, (View.AP,)), exposure=exposure)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("region", FILM_REGIONS)
+def test_every_region_shows_bone_in_soft_tissue(region: Region) -> None:
+    films, truth = make_films(region_recipe(region))
+    assert len(films) == len(VIEWS.get(region, (View.AP,)))
+    for film, true in zip(films, truth.films, strict=True):
+        assert 0.02 < true.bone.mean() < 0.8
+        assert not (true.bone & ~ndimage.binary_dilation(true.skin, iterations=3)).any()
+        assert 0.2 < true.skin.mean() <= 1.0
+        around_bone = ndimage.binary_dilation(true.bone, iterations=6) & ~ndimage.binary_dilation(
+            true.bone, iterations=3
+        )
+        around_bone &= true.skin & true.field
+        assert np.median(film.intensity[true.bone & true.field]) > np.median(film.intensity[around_bone])
+
+
+def test_a_foot_is_seen_from_above_and_from_the_side() -> None:
+    above, side = make_films(region_recipe(Region.FOOT))[0]
+    assert (above.view.patient_orientation or "")[1] == "P"
+    assert (side.view.patient_orientation or "")[1] == "F"
+    assert (above.view.body_part, above.view.position) == ("FOOT", "AP")
+
+
+def test_growth_plates_are_gaps_in_bone_and_osteophytes_more_of_it() -> None:
+    plain, child, old = (
+        make_films(region_recipe(Region.HAND, extras=(Extra.SPREAD_FINGERS, *more)))
+        for more in ((), (Extra.GROWTH_PLATES,), (Extra.OSTEOPHYTES,))
+    )
+    bone = plain[1].films[0].bone
+    darker = plain[0][0].intensity - child[0][0].intensity
+    assert (darker[bone] > 0.2 * np.ptp(plain[0][0].intensity[bone])).sum() > 20
+    assert np.array_equal(child[1].films[0].bone, bone)
+    assert (old[1].films[0].bone & ~bone).sum() > 10
+    assert not (bone & ~old[1].films[0].bone).any()
+
+
+def test_studies_of_regions_hold_what_the_search_has_to_tell_apart() -> None:
+    drawn = [region_films(seed, region) for seed in range(60) for region in FILM_REGIONS]
+    lesions = [lesion for recipe in drawn for lesion in recipe.phantom.lesions]
+    assert {recipe.phantom.region for recipe in drawn} == set(FILM_REGIONS)
+    assert {"P05", "P09", "P11", "P12", "P15", "P16", "P17", "P20"} <= {lesion.pattern for lesion in lesions}
+    assert {Layer.FUSED, Layer.JUXTACORTICAL, Layer.ABUTTING} <= {lesion.layer for lesion in lesions}
+    rough = sum(isinstance(lesion, RoughLesionRecipe) for lesion in lesions)
+    assert 0.3 < rough / len(lesions) < 0.7
+    extras = {extra for recipe in drawn for extra in recipe.phantom.extras}
+    assert {Extra.GROWTH_PLATES, Extra.OSTEOPHYTES, Extra.KNEE_END} <= extras
+    assert region_films(7, Region.HAND) == region_films(7, Region.HAND)
+    assert not region_films(7, Region.PELVIS, has_lesions=False).phantom.lesions
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in FILM_KINDS.items() if kind.region in set(FILM_REGIONS)][3:])
+def test_the_command_makes_films_of_every_region(kind: str, tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = [kind, "--radiograph", "AP", "--out", str(tmp_path / "films"), "--pixel", "0.9", "--seed", "4"]
+    assert run(parser.parse_args(words)) == 0
+    truth = json.loads((tmp_path / "films" / "truth.json").read_text())
+    assert truth["recipe"]["phantom"]["region"] == FILM_KINDS[kind].region.value

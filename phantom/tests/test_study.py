@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from calcphantom import (
@@ -18,7 +20,7 @@ from calcphantom import (
     random_recipe,
 )
 from calcphantom.place import BOUND_PATTERNS, PATTERNS
-from calcphantom.recipe import CLASSIC_REGIONS
+from calcphantom.recipe import CLASSIC_REGIONS, RoughLesionRecipe
 from calcphantom.render import noise_field, render, scan_geometry
 from calcphantom.scene import Paint
 from calcphantom.shapes import about_z, ball, ellipsoid, everywhere, half_space, moved
@@ -99,7 +101,8 @@ def test_every_pattern_can_be_built(pattern: str) -> None:
     fatty = {"P04", "P12", "P18", "P19", "P26"}
     layer = Layer.SUBCUTANEOUS if pattern in fatty else Layer.SUBFASCIAL
     diameter = {"P10": 105.0, "P11": 30.0, "P03": 7.0, "P19": 8.0}.get(pattern, 22.0)
-    _, truth = make_phantom(one(pattern, diameter, layer))
+    knee = {"region": Region.CALF, "extras": (Extra.KNEE_END,), "length_mm": 130.0} if pattern == "P16" else {}
+    _, truth = make_phantom(one(pattern, diameter, layer, **knee))
     lesion = truth.lesions[0]
     assert lesion.pattern == pattern
     assert 0 < lesion.volume_mm3 < lesion.max_diameter_mm**3
@@ -107,6 +110,34 @@ def test_every_pattern_can_be_built(pattern: str) -> None:
     if layer is Layer.SUBCUTANEOUS:
         assert lesion.depth_class is DepthClass.SUBCUTANEOUS
         assert lesion.fascia_distance_mm > 0
+
+
+@pytest.mark.parametrize("definition", [LesionRecipe, RoughLesionRecipe])
+def test_mineral_in_cartilage_lies_between_two_bones(definition: type[LesionRecipe]) -> None:
+    lesion = definition(pattern="P16", diameter_mm=18, hu=500)
+    recipe = replace(one("P16", 18, region=Region.HAND, seed=4), lesions=(lesion,))
+    _, truth = make_phantom(recipe)
+    found = truth.lesions[0]
+    assert 0 < found.bone_distance_mm < 4.5
+    assert 3 < found.max_diameter_mm <= 18.5
+    assert found.volume_mm3 < 0.1 * found.max_diameter_mm**3
+    assert found.mean_hu == pytest.approx(500, abs=1)
+
+
+@pytest.mark.parametrize("definition", [LesionRecipe, RoughLesionRecipe])
+def test_a_tophus_is_faint_with_denser_flecks(definition: type[LesionRecipe]) -> None:
+    lesion = definition(pattern="P17", diameter_mm=12, hu=170, layer=Layer.SUBCUTANEOUS, site="ankle fat")
+    recipe = replace(one("P17", 12, region=Region.FOOT, seed=4, length_mm=140.0), lesions=(lesion,))
+    _, truth = make_phantom(recipe)
+    found = truth.lesions[0]
+    assert 170 < found.mean_hu < 260
+    assert found.max_diameter_mm == pytest.approx(12, abs=4)
+    assert found.bone_distance_mm > 2
+
+
+def test_without_a_joint_there_is_no_room_for_mineral_in_cartilage() -> None:
+    with pytest.raises(NoRoomError, match="no joint"):
+        make_phantom(one("P16", 12))
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from calcphantom.film.kinds import random_films  # noqa: E402  (threads are set before numpy is imported)
+from calcphantom.film.kinds import FILM_REGIONS, random_films, region_films  # noqa: E402  (threads are set before numpy is imported)
 from calcphantom.film.recipe import FilmRecipe  # noqa: E402
 from calcphantom.film.scoring import (  # noqa: E402
     FilmScore,
     FilmStudyScore,
+    Naming,
     ShadowScore,
     score_films,
 )
@@ -34,6 +35,7 @@ from calcphantom.film.summary import (  # noqa: E402
     film_tables,
 )
 from calcphantom.place import NoRoomError  # noqa: E402
+from calcphantom.recipe import Region  # noqa: E402
 
 HERE = Path(__file__).parent
 MARK = "<!-- figures: written by tests/accuracy/run_films.py -->"
@@ -41,13 +43,24 @@ END = "<!-- end of figures -->"
 """What stands below it is kept."""
 
 
-def run_seed(task: tuple[int, bool]) -> tuple[FilmStudyScore | None, str, float]:
+Task = tuple[int, bool, Region | None]
+"""Seed, whether there are lesions, and region; ``None`` for a calf or thigh with the lesions of the first tables."""
+
+
+def recipe_of(task: Task) -> FilmRecipe:
+    """Recipe of a study."""
+    seed, has_lesions, region = task
+    if region is None:
+        return random_films(seed, has_lesions=has_lesions)
+    return region_films(seed, region, has_lesions=has_lesions)
+
+
+def run_seed(task: Task) -> tuple[FilmStudyScore | None, str, float]:
     """Make, search and score the films of one seed; returns score, error text and seconds of the search a film."""
     from calcreport.film.analysis import analyse_films  # noqa: PLC0415  (a run of --help needs no search)
 
-    seed, has_lesions = task
     try:
-        films, truth = make_films(random_films(seed, has_lesions=has_lesions))
+        films, truth = make_films(recipe_of(task))
     except NoRoomError as error:
         return None, f"no phantom: {error}", 0.0
     start = time.process_time()
@@ -95,8 +108,8 @@ def _faults(score: ShadowScore) -> list[str]:
         faults.append(f"SKIN LINE off by {score.skin_error_mm:.2f} mm")
     if score.is_over_bone_right is False:
         faults.append("OVER BONE wrong")
-    if not score.is_pattern_right:
-        faults.append(f"PATTERN wrong: {score.pattern}")
+    if score.naming is not Naming.RIGHT:
+        faults.append(f"PATTERN {score.naming}: {score.pattern}")
     if score.parts > 1 and not score.truth.is_scattered:
         faults.append(f"IN PARTS: {score.parts}")
     return faults
@@ -121,25 +134,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="number of studies with lesions")
     parser.add_argument("--negatives", type=int, default=50, help="number of studies without")
+    parser.add_argument(
+        "--regions", type=int, default=20, help="number of studies of each region; a third of them without lesions"
+    )
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--write", type=Path, help="document whose figures are replaced")
     parser.add_argument("--failures", type=Path, help="file that gets one line for each thing outside the budget")
     args = parser.parse_args()
     seeds = [args.first + n for n in range(args.count)]
-    tasks = [(s, True) for s in seeds] + [(args.first + n, False) for n in range(args.negatives)]
+    tasks: list[Task] = [(s, True, None) for s in seeds] + [
+        (args.first + n, False, None) for n in range(args.negatives)
+    ]
+    tasks += [(args.first + n, n % 3 != 2, region) for n in range(args.regions) for region in FILM_REGIONS]
     start = time.perf_counter()
     with ProcessPoolExecutor(args.jobs) as pool:
         results = list(pool.map(run_seed, tasks, chunksize=2))
     lines, studies, negatives, broken, seconds = [], [], [], 0, []
-    for (seed, has_lesions), (study, error, spent) in zip(tasks, results, strict=True):
+    for task, (study, error, spent) in zip(tasks, results, strict=True):
         if study is None:
             broken += not error.startswith("no phantom")
-            lines.append(f"{error} | seed {seed} lesions {has_lesions}")
+            lines.append(f"{error} | {task}")
             continue
         seconds.append(spent)
-        (studies if has_lesions else negatives).append(study)
-        lines += complaints(study, random_films(seed, has_lesions=has_lesions))
+        (studies if task[1] else negatives).append(study)
+        lines += complaints(study, recipe_of(task))
     if args.failures:
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         with args.failures.open("a", encoding="utf-8") as handle:

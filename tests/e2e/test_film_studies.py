@@ -255,6 +255,26 @@ def test_a_negative_film_is_no_normal_film(analyse, tmp_path: Path) -> None:
     assert "without mineral are not detected" in words_of(folder)
 
 
+@pytest.mark.parametrize("part", ["HAND", "FOOT", "HIP", "SHOULDER"])
+def test_beside_many_bones_nothing_is_called_absent(part: str, run, tmp_path: Path) -> None:
+    """Most deposits there are not told from bone: a film without findings must not read as a normal one."""
+    study = write_film(tmp_path / "in", limb_film(focus=False), tags={"BodyPartExamined": part})
+    result = run("analyze", study, "--out", tmp_path / "out")
+    assert result.returncode == 3
+    assert "[series.not_searchable]" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_finding_beside_many_bones_stands_and_the_part_counts_as_searched_in_part(analyse, tmp_path: Path) -> None:
+    study = write_film(tmp_path / "in", limb_film(), tags={"BodyPartExamined": "HAND"})
+    write_film(study, limb_film(focus=False, seed=4), number=2)
+    report, _folder = analyse(study)
+    assert len(report.lesions) == 1
+    rows = {row.region: (row.status, row.reason) for row in report.searched}
+    assert rows == {"right hand": ("partly", "series.not_searchable"), "right leg": ("searched", None)}
+    assert any("clear of bone and each other" in sentence for sentence in report.limitations)
+
+
 def test_an_earlier_ct_is_not_compared_with_a_film(run, write_study, tmp_path: Path) -> None:
     same = {"StudyDate": "20250110", "BodyPartExamined": "LEG", "Laterality": "R", "PatientBirthDate": "19700101"}
     write_study(tmp_path / "ct", deposit_mm=4.0, uid="1.2.826.0.1.3680043.10.47", tags=same)

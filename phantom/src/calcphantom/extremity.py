@@ -74,6 +74,7 @@ class _Layers:
     bones: Shape
     tendons: Shape
     places: tuple[Place, ...]
+    plates: Shape | None = None
 
 
 def _body(recipe: PhantomRecipe, rng: np.random.Generator, layers: _Layers, skin_mm: float) -> Body:
@@ -88,6 +89,7 @@ def _body(recipe: PhantomRecipe, rng: np.random.Generator, layers: _Layers, skin
             Paint(shape=layers.tendons, hu=float(rng.uniform(75, 100))),
             Paint(shape=layers.bones, hu=float(rng.uniform(900, 1400))),
             Paint(shape=shrunk(layers.bones, cortex), hu=marrow),
+            *(() if layers.plates is None else (Paint(shape=layers.plates, hu=90.0),)),
         ),
         skin=Surface(solid=layers.skin),
         fascia=Surface(solid=layers.deep),
@@ -99,6 +101,44 @@ def _body(recipe: PhantomRecipe, rng: np.random.Generator, layers: _Layers, skin
         region=recipe.region.value,
         field_mm=((float(middle[0]), float(middle[1])), (float(half[0]), float(half[1]))),
     )
+
+
+_PLATE_MM: Final = (1.2, 2.2)
+_SPUR_MM: Final = (1.4, 2.8)
+
+
+def _growth_plates(recipe: PhantomRecipe, bones: list[Shape], axis: int, sign: float) -> Shape | None:
+    """Cartilage across the base of every long bone of a child: slabs square to an axis, from its end on; mm."""
+    if Extra.GROWTH_PLATES not in recipe.extras:
+        return None
+    rng = np.random.default_rng([recipe.seed, 21])
+    unit = np.zeros(3)
+    unit[axis] = 1.0
+    plates = []
+    for bone in bones:
+        low, high = bone.box[:, axis]
+        if high - low < 14.0:
+            continue
+        off, half = float(rng.uniform(4.0, 6.5)), float(rng.uniform(*_PLATE_MM)) / 2
+        middle = low + off if sign > 0 else high - off
+        plates.append(intersection(bone, half_space(unit, middle + half), half_space(-unit, half - middle)))
+    return joined(plates)
+
+
+def _spurs(recipe: PhantomRecipe, bones: list[Shape], axis: int) -> list[Shape]:
+    """Osteophytes at the margins of joints."""
+    if Extra.OSTEOPHYTES not in recipe.extras:
+        return []
+    rng = np.random.default_rng([recipe.seed, 22])
+    spurs = []
+    for bone in bones:
+        for end in (0, 1):
+            place = bone.box.mean(axis=0)
+            place[axis] = bone.box[end, axis] + (1 - 2 * end) * 3.0
+            place[0] = bone.box[int(rng.integers(2)), 0]
+            if rng.uniform() < 0.35 and float(bone.distance(*place[:, None])[0]) < 1.2:
+                spurs.append(egg(place, [float(v) for v in rng.uniform(*_SPUR_MM, 3)]))
+    return spurs
 
 
 def _free(shape: Shape, bones: Shape, mm: float) -> Shape:
@@ -145,7 +185,8 @@ def build_hand(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
     pad = egg(part.at(24, 6, -46), (14, 14, 30))
     skins += [palm, pad]
     deeps += [shrunk(palm, fat_mm + 1.2), shrunk(pad, fat_mm + 1.2)]
-    skin, deep, bone = joined(skins), joined(deeps), joined(bones)
+    plates = _growth_plates(recipe, bones, 2, 1.0)
+    skin, deep, bone = joined(skins), joined(deeps), joined([*bones, *_spurs(recipe, bones, 2)])
     fingers = _free(intersection(shrunk(skin, 1.6), outside(shrunk(deep, -0.6)), half_space(np.array([0.0, 0.0, -1.0]),
                     -float(part.at(0, 0, 6)[2]))), bone, 1.6)  # fmt: skip
     flesh = _free(shrunk(deep, 1.4), bone, 1.8)
@@ -153,7 +194,7 @@ def build_hand(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         _place(part, "finger", "hand", "subcutaneous fat", fingers, ((-75, -14, 6), (62, 18, 112))),
         _place(part, "palm", "hand", "muscle", flesh, ((-56, 2, -66), (42, 22, 0))),
     )
-    layers = _Layers(skin=skin, deep=deep, bones=bone, tendons=joined(tendons), places=places)
+    layers = _Layers(skin=skin, deep=deep, bones=bone, tendons=joined(tendons), places=places, plates=plates)
     return _body(recipe, rng, layers, 1.2)
 
 
@@ -215,7 +256,8 @@ def build_foot(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
     bones += [egg(first + (dx, 0, -9.5), (3.6, 4.6, 3.0)) for dx in (-5.0, 5.0)]
     skins += _foot_outline(part)
     deeps += [shrunk(s, fat_mm + 1.5) for s in _foot_outline(part)]
-    skin, deep, bone = joined(skins), joined(deeps), joined(bones)
+    plates = _growth_plates(recipe, bones[8:], 1, -1.0)
+    skin, deep, bone = joined(skins), joined(deeps), joined([*bones, *_spurs(recipe, bones[8:], 1)])
     fat = _free(intersection(shrunk(skin, 1.7), outside(shrunk(deep, -0.6))), bone, 2.0)
     flesh = _free(shrunk(deep, 1.5), bone, 2.0)
     heel = _free(intersection(shrunk(egg(part.at(3, 38, -62), (22, 26, 13)), 0.5), shrunk(skin, 1.7)), bone, 2.0)
@@ -224,7 +266,8 @@ def build_foot(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         _place(part, "foot muscle", "foot", "muscle", flesh, ((-26, -112, -72), (28, -40, -44))),
         _place(part, "ankle fat", "ankle", "subcutaneous fat", fat, ((-46, -30, 0), (46, 60, 70))),
     )
-    layers = _Layers(skin=skin, deep=without_pad(deep, part), bones=bone, tendons=joined(tendons), places=places)
+    tendon = joined(tendons)
+    layers = _Layers(skin=skin, deep=without_pad(deep, part), bones=bone, tendons=tendon, places=places, plates=plates)
     return _body(recipe, rng, layers, 1.4)
 
 

@@ -203,6 +203,24 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "old-haematoma": Kind(
             summary="rim around fluid or fat", region=Region.THIGH, lesions=(_lesion("P27", 32, 600),)
         ),
+        "tophus": Kind(
+            summary="faint dense nodule beside the ankle",
+            region=Region.FOOT,
+            lesions=(LesionRecipe(pattern="P17", diameter_mm=12, hu=190, layer=_SUBCUTANEOUS, site="ankle fat"),),
+            description="CT right foot phantom",
+            length_mm=120.0,
+            age_years=61,
+            sex="M",
+        ),
+        "chondrocalcinosis": Kind(
+            summary="thin mineral in the cartilage of the knee",
+            region=Region.CALF,
+            lesions=(_lesion("P16", 18, 500),),
+            extras=(Extra.KNEE_END,),
+            description="CT right knee phantom",
+            age_years=74,
+            sex="F",
+        ),
         "bone-contiguous": Kind(
             summary="mineral fused with a cortex", region=Region.CALF, lesions=(_lesion("P09", 32, 800, Layer.FUSED),)
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from calcphantom.piece import Piece, mineral, soft
-from calcphantom.recipe import LesionRecipe
+from calcphantom.recipe import LesionRecipe, RoughLesionRecipe
 from calcphantom.scene import Body, Paint, Vessel, wrapped
 from calcphantom.shapes import (
     Floats,
@@ -145,6 +145,61 @@ def _sheet(body: Body, middle_rad: float, half_rad: float, half_height_mm: float
         faces.append(np.stack((cx + r * np.cos(aa), cy + r * np.sin(aa), zz), axis=-1).reshape(-1, 3))
     points = np.concatenate(faces)
     return Shape(distance=distance, box=np.array([points.min(axis=0) - 1, points.max(axis=0) + 1]), points=points)
+
+
+_FEWEST_POINTS = 8
+_GAP_MM = (0.7, 4.5)
+"""How far from two bones cartilage is looked for, mm."""
+
+
+def cartilage(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, half_length_mm: float) -> Piece | None:
+    """P16: thin mineral in the cartilage between two bones: lines along one of them, or the islands of a field.
+
+    The islands are the second definition; see `calcphantom.insert.rough`. ``None`` where no joint has room.
+    """
+    from calcphantom.insert.rough import field, solid  # noqa: PLC0415 - that package needs this one
+
+    joint = _joint(body, rng, half_length_mm)
+    if joint is None:
+        return None
+    centre, near, others = joint
+    reach, off = lesion.diameter_mm / 2, float(near.distance(*centre[:, None])[0])
+    is_rough = isinstance(lesion, RoughLesionRecipe)
+    thick, gaps = float(rng.uniform(0.7, 1.3)), field(rng, 1.6 if is_rough else 4.0)
+    level = 0.6 if is_rough else -0.9
+
+    def inside(x: Floats, y: Floats, z: Floats) -> Floats:
+        layer = np.abs(near.distance(x, y, z) - off) - thick * (0.8 if is_rough else 0.5)
+        apart = np.hypot(np.hypot(x - centre[0], y - centre[1]), z - centre[2]) - reach
+        free = 0.5 - np.min([bone.distance(x, y, z) for bone in others], axis=0)
+        return np.asarray(np.maximum.reduce([layer, apart, free, level - gaps(x, y, z)]))
+
+    shape = solid(inside, (reach, reach, reach), centre)
+    if len(shape.points) < _FEWEST_POINTS:
+        return None
+    return Piece(paints=(mineral(shape, lesion.hu),), features=("cartilage",), finest_mm=thick)
+
+
+def _joint(body: Body, rng: np.random.Generator, half_length_mm: float) -> tuple[Floats, Shape, list[Shape]] | None:
+    """Point between two bones that face each other, the nearer of them, and the others around; LPS mm."""
+    bones = [part for bone in body.bones for part in (bone.parts or (bone,)) if np.abs(part.box).max() < 900]
+    for _ in range(400 if len(bones) > 1 else 0):
+        low, high = bones[int(rng.integers(len(bones)))].box
+        point = rng.uniform(low - 3.0, high + 3.0)
+        if abs(point[2]) > half_length_mm - 6.0 or float(body.skin.distance(*point[:, None])[0]) > -3.5:
+            continue
+        gaps = np.array([float(bone.distance(*point[:, None])[0]) for bone in bones])
+        first, second = np.argsort(gaps)[:2]
+        if not _GAP_MM[0] < gaps[first] <= gaps[second] < _GAP_MM[1]:
+            continue
+        ways = []
+        for n in (first, second):
+            steps = point + 0.2 * np.vstack((np.eye(3), -np.eye(3)))
+            d = bones[n].distance(*steps.T)
+            ways.append((d[:3] - d[3:]) / max(float(np.linalg.norm(d[:3] - d[3:])), 1e-9))
+        if float(ways[0] @ ways[1]) < -0.6:
+            return point, bones[first], [b for n, b in enumerate(bones) if n != first and gaps[n] < 30.0]
+    return None
 
 
 def skin_net(lesion: LesionRecipe, body: Body, rng: np.random.Generator) -> Piece:

@@ -130,6 +130,19 @@ def tendon_deposit(lesion: LesionRecipe, rng: np.random.Generator, squeeze: floa
     return Piece(paints=(tendon, mineral(ellipsoid((a, b, half)), lesion.hu)), posture=Posture.ALONG, finest_mm=2 * b)
 
 
+def tophus(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
+    """P17: lobulated deposit of urate, hardly denser than the limit of mineral, with a few denser flecks."""
+    radii = half_axes(rng, lesion.diameter_mm, squeeze, 0.55, 0.9)
+    body = lump(radii, random_bumps(rng, height=0.12, frequency=4))
+    paints = [mineral(body, lesion.hu)]
+    for centre in _spread(rng, int(np.clip(lesion.diameter_mm / 2, 3, 9)), radii, reach=0.6):
+        size = min(radii) * float(rng.uniform(0.2, 0.4))
+        paints.append(
+            mineral(intersection(ball(size, _triple(centre)), body), lesion.hu * float(rng.uniform(1.3, 1.9)))
+        )
+    return Piece(paints=tuple(paints), finest_mm=3.0)
+
+
 def nodule(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
     """P19: one small well-defined nodule in the fat, with a thin fibrous coat."""
     half = lesion.diameter_mm / 2

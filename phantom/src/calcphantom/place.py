@@ -15,7 +15,7 @@ from calcphantom import lesions_rim as rim
 from calcphantom import lesions_solid as solid
 from calcphantom.limb import FAT_HU
 from calcphantom.piece import Piece, Posture, soft
-from calcphantom.recipe import Layer, LesionRecipe
+from calcphantom.recipe import Layer, LesionRecipe, RoughLesionRecipe
 from calcphantom.scene import Body, Place, Surface, Vessel
 from calcphantom.shapes import (
     Floats,
@@ -44,6 +44,7 @@ PATTERNS: Final = MappingProxyType[str, Builder](
         "P13": rim.levels,
         "P14": solid.speckles,
         "P15": solid.tendon_deposit,
+        "P17": solid.tophus,
         "P19": solid.nodule,
         "P20": solid.rice_grains,
         "P21": rim.node,
@@ -58,7 +59,7 @@ PATTERNS: Final = MappingProxyType[str, Builder](
 )
 """Builders of lesions that may lie anywhere; those bound to vessels, fascia, skin or bone are in `lesions_bound`."""
 
-BOUND_PATTERNS: Final = frozenset({"P02", "P03", "P04", "P11", "P18"})
+BOUND_PATTERNS: Final = frozenset({"P02", "P03", "P04", "P11", "P16", "P18"})
 """Patterns that follow the anatomy."""
 
 _ROUNDS: Final = 40
@@ -148,8 +149,9 @@ def place_lesion(
     done = partial(Placed, recipe=lesion, body=body, region=body.region if named is None else named.region)
     if lesion.layer is Layer.FUSED:
         return done(piece=bound.fused_with_bone(lesion, body, rng))
-    if lesion.pattern in BOUND_PATTERNS:
-        return done(piece=_bound_piece(lesion, body, rng, blood_hu))
+    build = _builder(lesion)
+    if build is None:
+        return done(piece=_bound_piece(lesion, body, rng, blood_hu, half_length_mm))
     squeeze, size = 1.0, 1.0
     for round_number in range(_ROUNDS):
         if round_number > 0:
@@ -157,9 +159,7 @@ def place_lesion(
         if round_number > 0 and round_number % 8 == 0:
             squeeze, size = 1.0, size * 0.88
         mass = None if lesion.mass_mm is None else lesion.mass_mm * size
-        piece = PATTERNS[lesion.pattern](
-            replace(lesion, diameter_mm=lesion.diameter_mm * size, mass_mm=mass), rng, squeeze
-        )
+        piece = build(replace(lesion, diameter_mm=lesion.diameter_mm * size, mass_mm=mass), rng, squeeze)
         placed = _find_place(piece, lesion, body, rng, others=others, half_length_mm=half_length_mm)
         if placed is not None:
             return done(piece=_bedded(placed, body))
@@ -167,7 +167,25 @@ def place_lesion(
     raise NoRoomError(msg)
 
 
-def _bound_piece(lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood_hu: float) -> Piece:
+def _builder(lesion: LesionRecipe) -> Builder | None:
+    """Builder of a lesion that may lie anywhere, in either definition; ``None`` for one bound to the anatomy."""
+    if isinstance(lesion, RoughLesionRecipe) and lesion.pattern != "P16":
+        from calcphantom.insert.rough import BY_PATTERN  # noqa: PLC0415 - that package needs this one
+
+        rough = BY_PATTERN[lesion.pattern]
+        return lambda wish, rng, _squeeze: rough(wish, rng)
+    return None if lesion.pattern in BOUND_PATTERNS else PATTERNS[lesion.pattern]
+
+
+def _bound_piece(
+    lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood_hu: float, half_length_mm: float
+) -> Piece:
+    if lesion.pattern == "P16":
+        found = bound.cartilage(lesion, body, rng, half_length_mm=half_length_mm)
+        if found is None:
+            msg = f"no joint has room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm"
+            raise NoRoomError(msg)
+        return found
     if lesion.pattern == "P02":
         return bound.tram_track(lesion, body, rng, blood_hu)
     if lesion.pattern == "P03":

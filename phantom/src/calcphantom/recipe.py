@@ -71,6 +71,8 @@ class Extra(StrEnum):
     PILLS = "pills"
     CLIPS = "surgical clips"
     SPREAD_FINGERS = "spread fingers"
+    GROWTH_PLATES = "growth plates"
+    OSTEOPHYTES = "osteophytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,11 @@ class LesionRecipe:
     hu: float = 450.0
     mass_mm: float | None = None
     site: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoughLesionRecipe(LesionRecipe):
+    """A lesion of the second definition of its pattern; see `calcphantom.insert.rough`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,5 +201,5 @@ CLASSIC_REGIONS: Final = (Region.CALF, Region.THIGH, Region.PELVIS, Region.NECK)
 WHOLE_BODY_REGIONS: Final = (Region.THORAX, Region.ABDOMEN, Region.SHOULDER, Region.HAND, Region.FOOT)
 """Detailed anatomies, painted on a `Canvas`."""
 
-SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P18", "P19", "P20", "P24"})
+SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P16", "P18", "P19", "P20", "P24"})
 """Patterns whose extent is reported but whose longest diameter has no sharp meaning: nets, speckles, sheets, tracks."""

@@ -73,6 +73,8 @@ def build_pelvis(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: flo
     size = float(rng.uniform(0.92, 1.06))
     skin, fascia, paints = _wrap(oval(138 * size, 88 * size, rng), fat_mm, posterior_share=0.3, skin_mm=1.6)
     bones = _pelvic_bones(size, rng)
+    if Extra.OSTEOPHYTES in recipe.extras:
+        bones = (*bones, *_hip_spurs(bones, np.random.default_rng([recipe.seed, 22])))
     hu = {"cortex_mm": 2.2, "cortex_hu": float(rng.uniform(850, 1150)), "inside_hu": float(rng.uniform(180, 290))}
     pairs = [_bone(bone, **hu) for bone in bones]
     bone_paints = (*(outer for outer, _ in pairs), *(inner for _, inner in pairs))  # no cortex inside a joined bone
@@ -134,6 +136,17 @@ def _pelvic_bones(size: float, rng: np.random.Generator) -> tuple[Shape, ...]:
         bones += [head, neck, shaft, socket, wing, pubis, ischium]
     bones.append(moved(ellipsoid((36 * size, 12, 55)), np.eye(3), np.array([0.0, 58.0 * size, level + 42])))
     return tuple(bones)
+
+
+def _hip_spurs(bones: tuple[Shape, ...], rng: np.random.Generator) -> tuple[Shape, ...]:
+    """Osteophytes at the rim of the sockets and beneath the heads."""
+    spurs = []
+    for s, head in zip((-1.0, 1.0), bones[::7], strict=False):
+        x, y, z = (float(v) for v in head.box.mean(axis=0))
+        for dx, dz in ((5.0, 30.0), (12.0, -20.0)):
+            a, b, c = (float(v) for v in rng.uniform(2.5, 5.0, 3))
+            spurs.append(ellipsoid((a, b, c), (x + s * dx, y - 2.0, z + dz)))
+    return tuple(spurs)
 
 
 def _pelvic_organs(

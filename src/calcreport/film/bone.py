@@ -39,6 +39,10 @@ _MARROW_SHARE: Final = 0.6  # Marrow enclosed by a cortex does by at least this;
 _RISE_SHARE: Final = 0.25
 """Bone rises from the film itself too, by this share of what it stands out by once the curve of soft tissue is off: a
 film on which fat is thicker on one side has bands along the skin that do not."""
+_THIN_SHARE: Final = 0.18  # A thin shaft stands out by this share of the strongest bone ...
+_THIN_TOP: Final = 0.42  # ... and on a tenth of its area by this; bands of muscle do so by a third at most
+_THIN_MM: Final = (4.0, 14.0)  # Its mean width; bands of muscle that stand out as much are wider
+_THROUGH: Final = 0.8  # share of the length of the limb it runs along
 _LEAST_CONTRAST: Final = 0.04  # Bone stands out by at least this share of the film's range
 _EDGE_SIGMA_MM: Final = 0.8  # Gaussian before edges are sought
 _SKIN_MM: Final = 3.0  # So near to the skin line every edge is the skin's
@@ -89,6 +93,7 @@ def _find(reduced: ReducedFilm, exposure: Exposure) -> Bones:
         dense = _rising(smooth - open_square(smooth, reduced.pixels(_SHAFT_MM)), lifted, dense)
     cores = dense & (lifted > _CORE_SHARE * contrast)
     seeded = _skeleton_of(reduced, exposure, dense, cores)
+    seeded |= _thin_shafts(reduced, body, lifted / np.float32(contrast), seeded)
     bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
     whole = seeded | _embraced(_bright_sides(reduced, smooth, inner, seeded) & bright & ~seeded, seeded)
     whole = _closed(whole, reduced.pixels(_FILL_MM)) & body
@@ -128,6 +133,19 @@ def _skeleton_of(reduced: ReducedFilm, exposure: Exposure, dense: Mask, cores: M
         if (more == is_bone).all():
             return np.asarray(is_bone[labels])
         is_bone = more
+
+
+def _thin_shafts(reduced: ReducedFilm, body: Mask, share: Floats, seeded: Mask) -> Mask:
+    """Fibula or ulna: bands along the whole limb, thinner than muscle; `share` is that of the strongest bone."""
+    labels, _count = ndimage.label(body & (share > _THIN_SHARE) & ~grown(seeded, 2), structure=EIGHT)
+    length = np.flatnonzero(body.any(axis=1)).size
+    found = np.zeros_like(body)
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        band, height = labels[rows, columns] == number, rows.stop - rows.start
+        is_thin = _THIN_MM[0] < band.sum() / height * reduced.pixel_mm < _THIN_MM[1]
+        if height > _THROUGH * length and is_thin:
+            found[rows, columns] |= band & (np.percentile(share[rows, columns][band], 90) > _THIN_TOP)
+    return found
 
 
 def _bright_sides(reduced: ReducedFilm, smooth: Floats, inner: Mask, seeded: Mask) -> Mask:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
+from calcreport.film.alone import standing_alone
 from calcreport.film.bone import Bones, find_bones
 from calcreport.film.exposure import Exposure, continued, find_exposure
 from calcreport.film.foci import FilmFocus, find_foci, find_sheets, search_field
@@ -28,6 +29,7 @@ from calcreport.film.reduced import (
     around,
     film_noise,
     film_pixel_mm,
+    grown,
     noise_around,
     reduce_film,
 )
@@ -40,11 +42,19 @@ from calcreport.processes.threads import map_in_threads
 LITTLE_SEARCHED: Final = 0.15  # Below this share of the exposed field the search says next to nothing
 _TRUNK: Final = frozenset(
     ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
-     "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
+     "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM", "SHOULDER",
+     "CLAVICLE", "SCAPULA", "ACJOINT")
 )  # fmt: skip
-"""Words of Body Part Examined that name the trunk."""
+"""Words of Body Part Examined that name the trunk; on phantoms of shoulders bones and ribs are marked."""
+_JOINTS: Final = frozenset(
+    ("HAND", "HANDS", "FINGER", "FINGERS", "THUMB", "WRIST", "FOOT", "FEET", "TOE", "TOES", "HEEL", "CALCANEUS",
+     "ANKLE", "HIP", "HIPS", "PELVIS", "SIJOINT")
+)  # fmt: skip
+"""Words that name a part of small bones, or of bones wider than a shaft: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
+_BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it; it is ..
+_SHEET: Final = (25.0, 2.0)  # ... as long as this, mm, and its foci are this many times as long as wide
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
 
@@ -88,15 +98,20 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
     film = replace(film, intensity=additive(film))
     reduced = reduce_film(film)
     if not reduced.is_imaged.any() or min(reduced.grey.shape) < _FEWEST_PIXELS:
-        return _not_searched()
+        note = "Nothing of the film could be searched: it is masked, or too small"
+        reading = FilmReading(noise=0.0, searched_share=0.0, has_skin_line=False, notes=(note,))
+        return SearchedFilm(reading=reading, findings=(), excluded=())
     exposure = find_exposure(reduced)
     reduced = replace(reduced, grey=continued(reduced.grey, exposure.is_exposed))
+    is_trunk, has_joints = _names(film, _TRUNK), _names(film, _JOINTS)
     bones = find_bones(reduced, exposure)
-    is_trunk = _is_trunk(film)
     field = np.zeros_like(bones.is_bone) if is_trunk else search_field(reduced, exposure, bones)
     noise = film_noise(film.intensity, field, reduced.factor)
     foci = [] if is_trunk else find_foci(reduced, exposure, bones, field, noise)
-    foci += [] if is_trunk else find_sheets(reduced, exposure, bones, field, noise)
+    if has_joints:
+        foci = standing_alone(reduced, foci)
+    elif not is_trunk:
+        foci += find_sheets(reduced, exposure, bones, field, noise)
     parted = _Parted(
         film=film,
         number=number,
@@ -110,7 +125,8 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
     found = kinds[FocusKind.MINERAL]
     groups = group_outlines([outline for _, outline in found], film_pixel_mm(film))
     findings = tuple(_finding(parted, [found[i] for i in group]) for group in groups)
-    searched = float(field.sum() / max(1, exposure.is_exposed.sum()))
+    # what is found beside many bones stands; what is not found there is not absent
+    searched = 0.0 if has_joints else float(field.sum() / max(1, exposure.is_exposed.sum()))
     reading = FilmReading(
         noise=noise,
         searched_share=searched,
@@ -118,13 +134,6 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
         notes=_notes(film, exposure, searched),
     )
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, reduced, bones, kinds))
-
-
-def _not_searched() -> SearchedFilm:
-    """What is said of a film with next to no pixels, or masked all over."""
-    note = "Nothing of the film could be searched: it is masked, or too small"
-    reading = FilmReading(noise=0.0, searched_share=0.0, has_skin_line=False, notes=(note,))
-    return SearchedFilm(reading=reading, findings=(), excluded=())
 
 
 _Kinds = dict[FocusKind, list[tuple[FilmFocus, Outline]]]
@@ -195,6 +204,7 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
     long, across, skin = _lines(np.concatenate([outline.points for outline in outlines]), parted)
     areas = [float(outline.mask.pixels.sum()) for outline in outlines]
     contrast = float(np.average([outline.contrast for outline in outlines], weights=areas))
+    shape = describe_shape(outlines, film.intensity, spacing_mm)
     shadow = Shadow(
         film=parted.number,
         mineral=_joined([outline.mask for outline in outlines]),
@@ -202,14 +212,21 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
         across=across,
         to_skin_line=skin,
         contrast_to_noise=contrast / max(parted.noise, 1e-6),
-        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs),
+        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs) or _goes_on(parted, pairs, shape),
         is_cut=any(focus.is_cut for focus, _ in pairs),
     )
     return FilmFinding(
         shadow=shadow,
-        shape=describe_shape(outlines, film.intensity, spacing_mm),
+        shape=shape,
         focus_lengths=tuple(diameters(outline.points * spacing_mm)[0] for outline in outlines),
     )
+
+
+def _goes_on(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]], shape: FilmShape) -> bool:
+    """Whether a sheet goes on behind bone: it ends so near that the bone's own edge hides its last millimetres."""
+    near = grown(parted.bones.is_bone, parted.reduced.pixels(_BEHIND_MM))
+    is_sheet = shape.longest_mm >= _SHEET[0] and shape.elongation >= _SHEET[1]
+    return is_sheet and any(bool(near[focus.box][focus.mask].any()) for focus, _ in pairs)
 
 
 def _joined(masks: list[PixelMask]) -> PixelMask:
@@ -277,16 +294,22 @@ def _to_skin(points: Points, air: Points, film: FilmImage) -> FilmSegment:
     return _segment(ends[0], ends[1], film)
 
 
-def _is_trunk(film: FilmImage) -> bool:
-    """Whether the header names a part in which lungs, bowel and organs lie over all soft tissue."""
-    return not _TRUNK.isdisjoint((film.view.body_part or "").replace("_", " ").split())
+def _names(film: FilmImage, words: frozenset[str]) -> bool:
+    """Whether the header names one of these parts of the body."""
+    return not words.isdisjoint((film.view.body_part or "").replace("_", " ").split())
 
 
 def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, ...]:
-    if _is_trunk(film):
-        return ("Radiographs of chest and abdomen are not searched: lungs, bowel and organs lie over the soft tissue",)
+    if _names(film, _TRUNK):
+        return (
+            "Radiographs of chest, shoulder and abdomen are not searched: ribs, lungs or bowel lie over soft tissue",
+        )
     notes = []
-    if searched < LITTLE_SEARCHED:
+    if _names(film, _JOINTS):
+        notes.append(
+            "In a hand, foot or hip only compact foci to 20 mm, clear of bone and each other, are distinguished from it"
+        )
+    elif searched < LITTLE_SEARCHED:
         notes.append(
             f"Only {100 * searched:.0f} % of the exposed field is soft tissue off bone; the rest was not searched"
         )

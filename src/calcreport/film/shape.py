@@ -134,11 +134,10 @@ def _parallel_mm(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -
 
 TRACK_MM: Final = 40.0  # Parallel walls of this length are certain
 COMPLETE: Final = 0.95  # Share of the circumference below which a gap in the rim is seen
-SPECK_MM: Final = 3.0  # Median length of foci that are specks
 MIN_SCORE: Final = 0.5  # Lowest score of a pattern that is named
 MORPHOLOGY: Final = {
     "P01": "phlebolith-like", "P02": "tram-track", "P05": "rim", "P09": "amorphous", "P10": "plate",
-    "P11": "sheet-like", "P14": "punctate",
+    "P11": "sheet-like", "P14": "punctate", "P20": "clustered",
 }  # fmt: skip
 """Plain shape of each pattern."""
 LABELS: Final = {name: PATTERN_LABELS[name] for name in (*MORPHOLOGY, INDETERMINATE_PATTERN)}
@@ -175,12 +174,14 @@ def _features(shape: FilmShape, best: str) -> dict[str, float | int | bool | str
     """Named features the rules know, and the numbers they rest on; what a film cannot show stays unknown."""
     # a gap that is seen is a gap; but one view never shows that a shell is closed in front and behind as well
     part = YesNo.YES if best == "P05" and shape.rim_share < COMPLETE else YesNo.UNKNOWN
+    morphology = MORPHOLOGY.get(best) or _morphology(shape)
     lucent = YesNo.YES if best == "P01" and shape.lucent_share >= 0.5 else YesNo.UNKNOWN
     return {
         "rim_complete": YesNo.UNKNOWN.value,
         "rim_incomplete": part.value,
         "lucent_centre": lucent.value,
-        "morphology": _morphology(shape, best),
+        "morphology": morphology,
+        f"shape_{morphology.replace('-', '_')}": YesNo.YES.value,
         "count": shape.count,
         "roundness": round(shape.roundness, 3),
         "elongation": round(shape.elongation, 3),
@@ -191,6 +192,12 @@ def _features(shape: FilmShape, best: str) -> dict[str, float | int | bool | str
     }
 
 
-def _morphology(shape: FilmShape, best: str) -> str:
-    is_specks = shape.median_focus_mm <= SPECK_MM and shape.count > 1
-    return MORPHOLOGY.get(best, "punctate" if is_specks else "amorphous")
+def _morphology(shape: FilmShape) -> str:
+    """Plain shape, in the words of CT: what is said when no pattern is characteristic; limits are proposals."""
+    if shape.longest_mm <= 10.0:
+        return "clustered" if shape.count > 2 else "punctate"
+    words = {
+        "clustered": shape.count > 2, "rim": shape.rim_share >= COMPLETE, "linear": shape.linear_share > 0.5,
+        "sheet-like": shape.longest_mm > 25.0, "amorphous": True,
+    }  # fmt: skip
+    return next(word for word, is_met in words.items() if is_met)

@@ -111,11 +111,13 @@ def measure_films(
         rule_findings=film_findings_for_rules(findings, about, request.clinical),
         imaging=(),
         image_count=len(reading.films),
-        searched=_list_searched(study, reading, request.templates.statements),
+        searched=_list_searched(study, reading, findings, request.templates.statements),
     )
 
 
-def _list_searched(study: StudyFiles, reading: FilmsReading, statements: Statements) -> tuple[Searched, ...]:
+def _list_searched(
+    study: StudyFiles, reading: FilmsReading, findings: FilmFindings, statements: Statements
+) -> tuple[Searched, ...]:
     """Parts of the body that the films show, and those that only refused images of the study show."""
     entries = {entry.series_instance_uid: entry for entry in reading.entries}
 
@@ -124,8 +126,15 @@ def _list_searched(study: StudyFiles, reading: FilmsReading, statements: Stateme
         words = (part, entry.description if entry else None, study.study.body_part)
         return name_region(side, words, entry.series_number if entry else None, statements)
 
-    views = [(film.view, film.series_instance_uid) for film in reading.films]
-    searched = [Searched(region=name(view.laterality, view.body_part, uid), status="searched") for view, uid in views]
+    searched = []
+    for film, part in zip(reading.films, findings.readings, strict=True):
+        row = Searched(
+            region=name(film.view.laterality, film.view.body_part, film.series_instance_uid), status="searched"
+        )
+        limits = (
+            {"status": "partly", "reason": "series.not_searchable"} if part.searched_share < _NEXT_TO_NOTHING else {}
+        )
+        searched.append(row.model_copy(update=limits))
     missing = [
         Searched(
             region=name(side_of(series), series.instances[0].series.body_part, series.uid),

@@ -213,3 +213,22 @@ def test_the_bones_of_a_film_scale_with_its_grey():
     _plate, _exposure, other = parted(film(made.intensity * 4))
     assert (one.is_bone == other.is_bone).all()
     assert other.contrast == pytest.approx(4 * one.contrast, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("width", "share", "length", "is_bone"),
+    [
+        (11.0, 0.5, 160.0, True),  # a fibula
+        (11.0, 0.5, 90.0, False),  # ends within the limb: a deposit
+        (11.0, 0.2, 160.0, False),  # a band of muscle
+        (24.0, 0.35, 160.0, False),
+        (3.0, 0.5, 160.0, False),  # a vessel
+    ],
+)
+def test_a_thin_shaft_that_runs_through_the_film_is_bone(width, share, length, is_bone):
+    """Beside a strong bone a fibula stands out too little to pass for one by its density."""
+    peak = BONE * float(chord(10.0, np.array(5.0)))
+    things = (limb(LIMB_AT), shaft(35, width=20), bar((60, 70), length, width, share * peak))
+    reduced, _exposure, bones = parted(film(noisy(paint(things, size_mm=(120.0, 120.0)))))
+    assert bones.is_bone[within(reduced, (60, 35), 15)].mean() > 0.9
+    assert (bones.is_bone[within(reduced, (60, 70), width / 2)].mean() > 0.5) == is_bone

@@ -86,12 +86,12 @@ def test_the_distance_to_the_skin_line_is_that_in_the_image_plane(spacing):
     assert abs(line.end[0] - line.start[0]) * spacing[0] < 2
 
 
-@pytest.mark.parametrize("part", ["CHEST", "ABDOMEN", "T_SPINE CHEST"])
-def test_chest_and_abdomen_are_not_searched(part):
+@pytest.mark.parametrize("part", ["CHEST", "ABDOMEN", "T_SPINE CHEST", "SHOULDER", "CLAVICLE"])
+def test_chest_shoulder_and_abdomen_are_not_searched(part):
     searched = search_film(replace(example(), view=replace(example().view, body_part=part)), 0)
     assert searched.findings == ()
     assert searched.reading.searched_share == 0
-    assert "chest and abdomen are not searched" in searched.reading.notes[0]
+    assert "chest, shoulder and abdomen are not searched" in searched.reading.notes[0]
 
 
 @pytest.mark.parametrize("part", ["LEG", None, "CHESTNUT"])
@@ -186,3 +186,19 @@ def test_bone_is_listed_without_a_length():
     (row,) = search_film(leg(ball(SOFT_AT, 8, 200)), 0).excluded
     assert (row.detail, row.max_diameter_mm, row.max_diameter_px) == ("bone in projection", None, None)
     assert row.centroid_px == pytest.approx((249.5, 199.5), abs=3)
+
+
+@pytest.mark.parametrize(
+    ("gap_mm", "size_mm", "is_over_bone"),
+    [
+        (5.0, (40, 8), True),
+        (8.5, (40, 8), False),
+        (5.0, (34, 22), False),  # as wide as long: no sheet on edge
+        (5.0, (20, 6), False),  # short
+    ],
+)
+def test_a_sheet_that_ends_beside_bone_goes_on_behind_it(gap_mm, size_mm, is_over_bone):
+    """The shaft of `leg` ends at 52 mm; the blur of its edge hides the last millimetres of what goes on behind it."""
+    length, width = size_mm
+    (finding,) = search_film(leg(bar((50, 52 + gap_mm + width / 2), length, width, 200)), 0).findings
+    assert finding.shadow.is_over_bone == is_over_bone

@@ -149,3 +149,58 @@ def test_each_row_of_the_film_table_speaks_for_its_pattern():
             for row in rows:
                 other = held | {row.feature: row.high + 1 if row.falls else row.low - 1}
                 assert grade_cases(alone, other)[0] == pytest.approx(cases.highest * (1 - row.weight))
+
+
+PLAIN = FilmShape(
+    count=2, longest_mm=12.0, across_mm=8.0, largest_focus_mm=6.0, median_focus_mm=5.0, roundness=0.2,
+    elongation=1.2, linear_share=0.0, rim_share=0.0, lucent_share=0.0, parallel_mm=0.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "amorphous"),
+        ({"longest_mm": 10.0}, "punctate"),
+        ({"longest_mm": 10.1}, "amorphous"),
+        ({"longest_mm": 9.0, "linear_share": 1.0}, "punctate"),
+        ({"longest_mm": 9.0, "count": 3}, "clustered"),
+        ({"count": 3, "linear_share": 1.0}, "clustered"),
+        ({"linear_share": 0.6}, "linear"),
+        ({"linear_share": 0.5}, "amorphous"),
+        ({"rim_share": 0.95, "largest_focus_mm": 5.0}, "rim"),
+        ({"longest_mm": 26.0, "across_mm": 15.0}, "sheet-like"),
+        ({"longest_mm": 25.0, "across_mm": 15.0}, "amorphous"),
+    ],
+)
+def test_what_is_seen_is_said_where_no_pattern_is_characteristic(changes, word):
+    pattern = read_film_pattern(replace(PLAIN, **changes))
+    assert pattern.id == "P30"
+    assert pattern.features["morphology"] == word
+    said = [name for name in pattern.features if name.startswith("shape_")]
+    assert said == ["shape_" + word.replace("-", "_")]
+    assert pattern.features[said[0]] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("P11", {"largest_focus_mm": 45, "longest_mm": 60, "across_mm": 40, "roundness": 0.4, "elongation": 1.5}),
+        ("P11", {"largest_focus_mm": 45, "longest_mm": 45, "across_mm": 12, "roundness": 0.3, "elongation": 3.5}),
+        ("P02", {"largest_focus_mm": 28, "longest_mm": 46, "across_mm": 9, "roundness": 0.3, "rim_share": 1.0}),
+        ("P05", {"largest_focus_mm": 28, "longest_mm": 28, "across_mm": 20, "roundness": 0.7, "rim_share": 1.0}),
+        ("P20", {"count": 5, "longest_mm": 40, "across_mm": 25, "largest_focus_mm": 9, "median_focus_mm": 8,
+                 "elongation": 2.6, "roundness": 0.4}),
+        # two long edges that run side by side, but far apart: a sheet, no vessel
+        ("P11", {"count": 2, "largest_focus_mm": 60, "longest_mm": 81, "across_mm": 60, "roundness": 0.3,
+                 "elongation": 3.5, "linear_share": 0.9, "parallel_mm": 0.0}),
+    ],
+)  # fmt: skip
+def test_sheets_pipes_rims_and_grains_are_told_apart(name, shape):
+    assert read_film_pattern(replace(PLAIN, **{"count": 1, **shape})).id == name
+
+
+def test_parallel_edges_of_something_wide_are_no_vessel():
+    wide = replace(PLAIN, count=3, longest_mm=81.0, across_mm=44.0, linear_share=0.87, parallel_mm=82.0)
+    slim = replace(wide, across_mm=12.0)
+    assert (read_film_pattern(wide).id == "P02", read_film_pattern(slim).id == "P02") == (False, True)

@@ -41,7 +41,7 @@ USUAL = ("", "")
 COARSE = ExposureRecipe(pixel_mm=0.25, energy_kev=41.0, scatter_ratio=0.3)
 SHAPES: dict[str, dict[str, Any]] = {
     "P01": {"roundness": 0.9},
-    "P02": {"parallel_mm": 40.0, "linear_share": 0.9, "largest_focus_mm": 40.0, "elongation": 10.0},
+    "P02": {"parallel_mm": 40.0, "linear_share": 0.9, "longest_mm": 40.0, "largest_focus_mm": 40.0, "elongation": 10.0},
     "P30": {"roundness": 0.2, "largest_focus_mm": 20.0},
 }
 

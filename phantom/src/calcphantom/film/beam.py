@@ -56,15 +56,17 @@ class Beam:
 
 
 _UP = np.array([0.0, 0.0, 1.0])
-_LETTERS = {(0, 1): "L", (0, -1): "R", (1, 1): "P", (1, -1): "A"}
+_FORWARD = np.array([0.0, -1.0, 0.0])
+_LETTERS = {(0, 1): "L", (0, -1): "R", (1, 1): "P", (1, -1): "A", (2, 1): "H", (2, -1): "F"}
 
 
 def ray_direction(view: View, *, sign: float) -> Floats:
-    """Direction of the central ray in LPS: front to back, or from the inner to the outer side of a limb.
+    """Direction of the central ray in LPS: front to back, from the inner to the outer side of a limb, back to sole.
 
     `sign` is +1 for a left limb and -1 for a right one.
     """
-    return np.array([0.0, 1.0, 0.0]) if view is View.AP else np.array([sign, 0.0, 0.0])
+    ways = {View.AP: (0.0, 1.0, 0.0), View.LATERAL: (sign, 0.0, 0.0), View.DORSOPLANTAR: (0.0, 0.0, -1.0)}
+    return np.array(ways[view])
 
 
 def make_beam(
@@ -94,10 +96,11 @@ def make_beam(
         Distance from that point to the detector, mm.
     """
     forward = ray_direction(view, sign=sign)
+    up = _FORWARD if view is View.DORSOPLANTAR else _UP
     return Beam(
         source_mm=np.asarray(centre_mm, dtype=np.float64) - forward * (exposure.sid_mm - object_detector_mm),
-        along_columns=np.cross(forward, _UP),
-        along_rows=-_UP,
+        along_columns=np.cross(forward, up),
+        along_rows=-up,
         forward=forward,
         sid_mm=exposure.sid_mm,
         pixel_mm=exposure.pixel_mm,
@@ -107,5 +110,8 @@ def make_beam(
 
 def patient_orientation(beam: Beam) -> tuple[str, str]:
     """Patient Orientation letters of rising columns and rising rows."""
-    axis = int(np.argmax(np.abs(beam.along_columns)))
-    return _LETTERS[axis, int(np.sign(beam.along_columns[axis]))], "F"
+    columns, rows = (
+        _LETTERS[int(np.argmax(np.abs(way))), int(np.sign(way[np.argmax(np.abs(way))]))]
+        for way in (beam.along_columns, beam.along_rows)
+    )
+    return columns, rows

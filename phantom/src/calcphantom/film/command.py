@@ -20,7 +20,7 @@ from calcphantom.film.recipe import (
 from calcphantom.film.study import LIMBS, expose
 from calcphantom.kinds import KINDS
 from calcphantom.place import NoRoomError
-from calcphantom.recipe import PhantomRecipe, ScanRecipe
+from calcphantom.recipe import PhantomRecipe, Region, ScanRecipe
 from calcreport.errors import OutputError, UsageError
 
 CT_OPTIONS: Final = ("spacing", "thickness", "tilt", "noise", "kernel", "contrast")
@@ -104,7 +104,9 @@ def film_recipe_from(args: argparse.Namespace) -> FilmRecipe:
         for x in recipe.phantom.lesions
     )
     phantom = replace(recipe.phantom, lesions=lesions, laterality=args.side or recipe.phantom.laterality)
-    return FilmRecipe(phantom=phantom, views=_views(args.radiograph), exposure=_exposure(args, recipe.exposure))
+    return FilmRecipe(
+        phantom=phantom, views=_views(args.radiograph, phantom.region), exposure=_exposure(args, recipe.exposure)
+    )
 
 
 def _wrong(message: str) -> UsageError:
@@ -115,8 +117,8 @@ def _named(args: argparse.Namespace) -> FilmRecipe:
     if args.kind in {"random", "random-negative"}:
         return random_films(args.seed, has_lesions=args.kind == "random")
     kind = FILM_KINDS.get(args.kind) or KINDS.get(args.kind)
-    if kind is None or kind.region not in LIMBS:
-        limbs = [name for name, k in (*FILM_KINDS.items(), *KINDS.items()) if k.region in LIMBS]
+    if kind is None or (args.kind not in FILM_KINDS and kind.region not in LIMBS):
+        limbs = [*FILM_KINDS, *(name for name, k in KINDS.items() if k.region in LIMBS)]
         msg = f"there is no film phantom of this kind: choose one of {', '.join(limbs)}, random, random-negative"
         raise UsageError(msg, code="phantom.unknown_kind")
     phantom: PhantomRecipe = kind.recipe(args.kind, seed=args.seed, scan=ScanRecipe())
@@ -124,9 +126,11 @@ def _named(args: argparse.Namespace) -> FilmRecipe:
     return FilmRecipe(phantom=phantom, exposure=exposure_of(kind.region))
 
 
-def _views(text: str) -> tuple[View, ...]:
+def _views(text: str, region: Region) -> tuple[View, ...]:
+    """Views by name; the one from the front is from above for a foot."""
     names = [name.strip().upper() for name in text.split(",")]
-    known = {view.value: view for view in View}
+    front = View.DORSOPLANTAR if region is Region.FOOT else View.AP
+    known = {View.AP.value: front, View.LATERAL.value: View.LATERAL}
     if any(name not in known for name in names) or len(set(names)) != len(names):
         raise _wrong("--radiograph takes AP, LAT or AP,LAT")
     return tuple(known[name] for name in names)

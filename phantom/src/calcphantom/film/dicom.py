@@ -44,7 +44,10 @@ _ENCODERS: Final[Mapping[UID, Encoder]] = MappingProxyType(
 """Encoders that declare the bits of the film; the others are those of the CT series."""
 FULL_DEPTH_ONLY: Final = frozenset(("jpeg-ls", "htj2k"))
 """Transfer syntaxes whose encoder declares 16 bits, whatever the values."""
-_REGIONS: Final = {Region.CALF: ("30021000", "Lower leg"), Region.THIGH: ("68367000", "Thigh")}
+_REGIONS: Final = {
+    Region.CALF: ("30021000", "Lower leg"), Region.THIGH: ("68367000", "Thigh"), Region.HAND: ("85562004", "Hand"),
+    Region.FOOT: ("56459004", "Foot"), Region.SHOULDER: ("16982005", "Shoulder"), Region.PELVIS: ("29836001", "Hip"),
+}  # fmt: skip
 
 _VIEWS: Final = {
     "AP": ("399348003", "antero-posterior"),

@@ -16,7 +16,7 @@ from calcphantom.film.scene import LocalShadow, Rays
 from calcphantom.film.truth import FilmTruth, FocusTruth, ShadowTruth
 from calcphantom.piece import mineral_points
 from calcphantom.place import Placed
-from calcphantom.recipe import SCATTERED
+from calcphantom.recipe import SCATTERED, Layer
 from calcphantom.shapes import Floats
 
 SMALLEST_FOCUS_MM: Final = 3.0
@@ -63,7 +63,7 @@ def film_truth(
     noise = images.noisy - images.clean
     bone = ndimage.binary_dilation(rays.bone_mm > 0, iterations=BONE_MARGIN_PIXELS)
     skin = rays.skin_mm > 0
-    tissue = skin & ~bone & images.field & (rays.skin_mm > 10.0)
+    tissue = skin & ~bone & images.field & (rays.skin_mm > min(10.0, 0.5 * float(rays.skin_mm.max())))
     to_air = ndimage.distance_transform_edt(skin)
     mineral = np.full(beam.shape, -1, dtype=np.int16)
     shadows = []
@@ -118,6 +118,7 @@ def _shadow_truth(
         is_scattered=lesion.recipe.pattern in SCATTERED or len(foci) > 1,
         is_cut=bool(outside) or not bool(images.field[shadow.box][is_mineral].all()),
         over_bone_share=float(bone[shadow.box][is_mineral].mean()),
+        is_joined=lesion.recipe.layer is Layer.FUSED,
         to_skin_line_mm=skin_px * beam.pixel_mm,
         to_skin_line_px=skin_px,
     )
@@ -174,10 +175,11 @@ def accepted_patterns(lesion: Placed) -> tuple[str, ...]:
         "P08": ("P07",),
         "P09": ("P06", "P19", "P21", "P15"),
         "P12": ("P19", "P01", "P20"),
+        "P13": ("P09",),
         "P15": ("P09", "P19"),
         "P19": ("P12", "P01", "P09"),
         "P20": ("P12",),
         "P26": ("P27", "P05"),
         "P27": ("P05", "P26"),
     }
-    return (*same.get(lesion.recipe.pattern, ()), "P30")
+    return same.get(lesion.recipe.pattern, ())

@@ -117,7 +117,7 @@ class RayGrid:
         """Signed distance of every sample to a solid; far from its surface only the sign is right."""
         counts = (len(self.depths_mm), len(self.rows), len(self.columns))
         places = np.ix_(self.depths_mm, self.rows, self.columns)
-        if np.prod(counts) < _WORTH_BLOCKS:
+        if np.prod(counts) < _WORTH_BLOCKS or min(counts) < 2:
             return shape.distance(*np.broadcast_arrays(*self.points(*places))).astype(np.float32)
         nodes = [np.unique(np.append(np.arange(0, n, _BLOCK), n - 1)) for n in counts]
         coarse_places = np.ix_(self.depths_mm[nodes[0]], self.rows[nodes[1]], self.columns[nodes[2]])
@@ -131,7 +131,8 @@ class RayGrid:
             is_near = is_near.take(block, axis=axis) | is_near.take(before, axis=axis)
         out: Map = lower.astype(np.float32)
         k, i, j = np.nonzero(is_near)
-        out[k, i, j] = shape.distance(*self.points(self.depths_mm[k], self.rows[i], self.columns[j]))
+        if len(k):
+            out[k, i, j] = shape.distance(*self.points(self.depths_mm[k], self.rows[i], self.columns[j]))
         return out
 
     def _half_block_mm(self) -> float:

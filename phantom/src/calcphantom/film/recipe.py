@@ -10,10 +10,11 @@ from calcphantom.recipe import PhantomRecipe
 
 @unique
 class View(StrEnum):
-    """Projection; the two are orthogonal and share the long axis of the limb."""
+    """Projection; AP and lateral are orthogonal and share the long axis of the limb. Feet are seen from above."""
 
     AP = "AP"
     LATERAL = "LAT"
+    DORSOPLANTAR = "DP"
 
 
 @unique

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcphantom.film.truth import FilmStudyTruth, FilmTruth, FocusTruth, ShadowTruth
-from calcreport.model.film import FilmFindings, Shadow
+from calcreport.model.film import FilmFindings, ProjectedLesion, Shadow
+from calcreport.model.report import BoneRelation, Confidence, Pattern
+from calcreport.model.terms import INDETERMINATE_PATTERN
 
 COVERED: Final = 0.3
 """Share of a focus that a reported shadow, its holes filled, has to cover."""
@@ -19,6 +22,17 @@ ON_MINERAL: Final = 0.1
 MARGIN_PIXELS: Final = 4
 JUDGED_OVER_BONE: Final = 0.1
 """A lesion that overlaps bone by less than this share, but does, is left out of the judgement of that label."""
+
+
+@unique
+class Naming(StrEnum):
+    """What came of a pattern; "indeterminate" is an answer, and no right one."""
+
+    RIGHT = "right"
+    INDETERMINATE = "indeterminate"
+    WRONG = "wrong"
+    CONFIDENT = "wrong and confident"
+    """Wrong with moderate confidence, the highest there is on a film."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +62,14 @@ class ShadowScore:
         Error of the distance to the skin line, mm at the detector.
     pattern : str
         As reported; empty when not found.
-    is_pattern_right : bool | None
-        The true pattern or one a film cannot tell from it.
+    naming : Naming | None
+        Right is the true pattern or one a film cannot tell from it.
+    is_said_separate : bool | None
+        Whether a lesion joined to a bone was said to be separate from it.
     is_over_bone_right : bool | None
-        Whether "projected over bone" was said where it is true, and only there.
+        Whether "projected over bone" was said where it is true of the lesion, and only there.
+    is_mark_over_bone_right : bool | None
+        The same, of those of its foci that the mark lies on: what the label says.
     """
 
     truth: ShadowTruth
@@ -61,8 +79,10 @@ class ShadowScore:
     size_excess: float | None = None
     skin_error_mm: float | None = None
     pattern: str = ""
-    is_pattern_right: bool | None = None
+    naming: Naming | None = None
+    is_said_separate: bool | None = None
     is_over_bone_right: bool | None = None
+    is_mark_over_bone_right: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +96,19 @@ class FilmScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmStudyScore:
-    """Scores of the films of a study."""
+    """Scores of the films of a study; `region` as in its recipe."""
 
     seed: int
+    region: str
     films: tuple[FilmScore, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Mark:
-    """A reported shadow laid over a film: the pattern of its lesion, and its pixels with and without holes."""
+    """A reported shadow laid over a film: its lesion, and its pixels with and without holes."""
 
     shadow: Shadow
-    pattern: str
+    lesion: ProjectedLesion
     pixels: NDArray[np.bool_]
     filled: NDArray[np.bool_]
 
@@ -116,12 +137,13 @@ def score_films(findings: FilmFindings, truth: FilmStudyTruth) -> FilmStudyScore
         msg = "the films that were searched are not those the truth is known of"
         raise ValueError(msg)
     films = tuple(_score_film(findings, film, number) for number, film in enumerate(truth.films))
-    return FilmStudyScore(seed=truth.recipe.phantom.seed, films=films)
+    phantom = truth.recipe.phantom
+    return FilmStudyScore(seed=phantom.seed, region=phantom.region.value, films=films)
 
 
 def _score_film(findings: FilmFindings, film: FilmTruth, number: int) -> FilmScore:
     marks = [
-        _mark(shadow, lesion.pattern.id, film.shape)
+        _mark(shadow, lesion, film.shape)
         for lesion in findings.lesions
         for shadow in lesion.shadows
         if shadow.film == number
@@ -136,12 +158,12 @@ def _score_film(findings: FilmFindings, film: FilmTruth, number: int) -> FilmSco
     )
 
 
-def _mark(shadow: Shadow, pattern: str, shape: tuple[int, int]) -> _Mark:
+def _mark(shadow: Shadow, lesion: ProjectedLesion, shape: tuple[int, int]) -> _Mark:
     pixels = np.zeros(shape, dtype=np.bool_)
     pixels[shadow.mineral.box] = shadow.mineral.pixels
     filled = np.zeros(shape, dtype=np.bool_)
     filled[shadow.mineral.box] = ndimage.binary_fill_holes(shadow.mineral.pixels)
-    return _Mark(shadow=shadow, pattern=pattern, pixels=pixels, filled=filled)
+    return _Mark(shadow=shadow, lesion=lesion, pixels=pixels, filled=filled)
 
 
 def _sentence(mark: _Mark, film: FilmTruth) -> str:
@@ -149,7 +171,7 @@ def _sentence(mark: _Mark, film: FilmTruth) -> str:
     where = "over bone" if film.bone[mark.pixels].any() else "in air" if not film.skin[mark.pixels].any() else "soft"
     return (
         f"{film.view} ({i.mean():.0f}, {j.mean():.0f}) {mark.shadow.longest.length_px * film.pixel_mm:.1f} mm "
-        f"{mark.pattern} cnr {mark.shadow.contrast_to_noise:.1f} {where}"
+        f"{mark.lesion.pattern.id} cnr {mark.shadow.contrast_to_noise:.1f} {where}"
     )
 
 
@@ -172,7 +194,7 @@ def _score_shadow(truth: ShadowTruth, marks: list[_Mark], film: FilmTruth) -> Sh
     is_sharp = not truth.is_scattered and not truth.is_cut and truth.over_bone_share == 0
     size = shadow.longest.length_px * pixel_mm - truth.longest_mm if is_sharp else None
     line = shadow.to_skin_line
-    is_judged = truth.over_bone_share == 0 or truth.over_bone_share > JUDGED_OVER_BONE
+    marked = [f.over_bone_share for f in truth.foci if _meets(best.pixels & own, f)]
     return ShadowScore(
         truth=truth,
         foci=foci,
@@ -180,10 +202,30 @@ def _score_shadow(truth: ShadowTruth, marks: list[_Mark], film: FilmTruth) -> Sh
         size_error_mm=size,
         size_excess=None if size is None else abs(size) / max(0.5, 0.03 * truth.longest_mm),
         skin_error_mm=None if line is None or truth.is_cut else line.length_px * pixel_mm - truth.to_skin_line_mm,
-        pattern=best.pattern,
-        is_pattern_right=best.pattern in (truth.pattern, *truth.accepted_patterns),
-        is_over_bone_right=shadow.is_over_bone == (truth.over_bone_share > 0) if is_judged else None,
+        pattern=best.lesion.pattern.id,
+        naming=_naming(best.lesion.pattern, truth),
+        is_said_separate=best.lesion.bone_relation is BoneRelation.SEPARATE if truth.is_joined else None,
+        is_over_bone_right=_is_label_right(shadow, truth.over_bone_share),
+        is_mark_over_bone_right=_is_label_right(shadow, max(marked, default=truth.over_bone_share)),
     )
+
+
+def _meets(pixels: NDArray[np.bool_], focus: FocusTruth) -> bool:
+    top, left, bottom, right = focus.box
+    return bool(pixels[top:bottom, left:right].any())
+
+
+def _is_label_right(shadow: Shadow, over_bone_share: float) -> bool | None:
+    is_judged = over_bone_share == 0 or over_bone_share > JUDGED_OVER_BONE
+    return shadow.is_over_bone == (over_bone_share > 0) if is_judged else None
+
+
+def _naming(pattern: Pattern, truth: ShadowTruth) -> Naming:
+    if pattern.id in (truth.pattern, *truth.accepted_patterns):
+        return Naming.RIGHT
+    if pattern.id == INDETERMINATE_PATTERN:
+        return Naming.INDETERMINATE
+    return Naming.WRONG if pattern.confidence is Confidence.LOW else Naming.CONFIDENT
 
 
 def _covers(covered: NDArray[np.bool_], own: NDArray[np.bool_], focus: FocusTruth) -> bool:

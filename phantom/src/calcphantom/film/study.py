@@ -29,10 +29,12 @@ from calcphantom.film.recipe import (
     View,
 )
 from calcphantom.film.scene import LocalShadow, Rays, project_lesion, project_scene, surroundings_per_mm
+from calcphantom.film.solid_scene import project_painted
 from calcphantom.film.truth import FilmStudyTruth
 from calcphantom.place import Placed
 from calcphantom.recipe import Extra, Region
 from calcphantom.scene import Body
+from calcphantom.shapes import Floats
 from calcphantom.study import (
     JOINT_BELOW_END_MM,
     Setting,
@@ -46,12 +48,22 @@ from calcreport.model.film import FilmImage, FilmScale, FilmView, ScaleKind
 from calcreport.model.image import SliceReference
 
 LIMBS: Final = frozenset({Region.CALF, Region.THIGH})
-"""Regions that films can be made of."""
+SOLIDS: Final = frozenset({Region.HAND, Region.FOOT, Region.SHOULDER})
+"""Regions whose films are painted sample by sample."""
+FILMED: Final = LIMBS | SOLIDS | {Region.PELVIS}
+"""Regions that films can be made of; of a pelvis, one hip."""
 FIRST_SERIES: Final = 90001
 """Number of the identifier of the first film's series; the next ones follow."""
 _SIDE_MARGIN_MM: Final = 26.0
 _LEAD: Final = 4.5
-_PARTS: Final = {Region.CALF: "LEG", Region.THIGH: "THIGH"}
+_PARTS: Final = {
+    Region.CALF: "LEG", Region.THIGH: "THIGH", Region.HAND: "HAND", Region.FOOT: "FOOT", Region.SHOULDER: "SHOULDER",
+    Region.PELVIS: "HIP",
+}  # fmt: skip
+_HIP_MM: Final = (18.0, 176.0)
+"""What a film of a hip shows, from the middle of the patient outwards, mm."""
+_FOREFOOT_MM: Final = (-165.0, -22.0)
+"""What a film of a foot from above shows, LPS y: in front of the leg, mm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,8 +118,8 @@ def make_films(recipe: FilmRecipe) -> tuple[tuple[FilmImage, ...], FilmStudyTrut
 def expose(recipe: FilmRecipe) -> tuple[tuple[FilmHeader, ...], FilmStudyTruth]:
     """Expose every film of a study; see `make_films`."""
     phantom = recipe.phantom
-    if phantom.region not in LIMBS:
-        msg = "radiographs are made of limbs: choose a calf or a thigh"
+    if phantom.region not in FILMED:
+        msg = "radiographs are made of limbs: choose a calf, thigh, hand, foot, shoulder or pelvis"
         raise ValueError(msg)
     rng = np.random.default_rng(phantom.seed)
     half = scan_length_mm(phantom) / 2
@@ -127,22 +139,43 @@ def expose(recipe: FilmRecipe) -> tuple[tuple[FilmHeader, ...], FilmStudyTruth]:
 
 def _bodies_on(view: View, setting: Setting) -> tuple[Body, ...]:
     """Both legs from the front; from the side only the first, the other is kept out of the beam."""
-    return setting.bodies if view is View.AP else setting.bodies[:1]
+    return setting.bodies[:1] if view is View.LATERAL else setting.bodies
 
 
 def _aim(recipe: FilmRecipe, bodies: tuple[Body, ...], view: View, half_mm: float) -> Beam:
     exposure = recipe.exposure
     sign = 1.0 if recipe.phantom.laterality == "left" else -1.0
-    points = np.concatenate([b.skin.points(-half_mm, half_mm, 6.0) for b in bodies])
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle = np.array([*((low + high)[:2] / 2), 0.0])
+    low, high = _extent(recipe, bodies, view, half_mm)
+    middle = (low + high) / 2
     forward = ray_direction(view, sign=sign)
-    reach = float(((points - middle) @ forward).max()) + exposure.gap_mm
+    reach = float((np.abs(forward) * (high - low)).sum() / 2) + exposure.gap_mm
     enlarged_by = exposure.sid_mm / (exposure.sid_mm - reach)
-    width = float((high - low)[0 if view is View.AP else 1]) * enlarged_by * 1.06 + 2 * _SIDE_MARGIN_MM
-    height = (2 * half_mm + 16.0) * enlarged_by
+    margin = 4.0 if recipe.phantom.region in {Region.PELVIS, Region.SHOULDER} else _SIDE_MARGIN_MM
+    width = float((high - low)[1 if view is View.LATERAL else 0]) * enlarged_by * 1.06 + 2 * margin
+    height = (float((high - low)[1 if view is View.DORSOPLANTAR else 2]) + 16.0) * enlarged_by
     shape = (int(np.ceil(height / exposure.pixel_mm)), int(np.ceil(width / exposure.pixel_mm)))
     return make_beam(view, exposure, shape, sign=sign, centre_mm=middle, object_detector_mm=reach)
+
+
+def _extent(recipe: FilmRecipe, bodies: tuple[Body, ...], view: View, half_mm: float) -> tuple[Floats, Floats]:
+    """Lowest and highest corner of what a film is meant to show, LPS mm."""
+    region, body = recipe.phantom.region, bodies[0]
+    if region not in SOLIDS:
+        points = np.concatenate([b.skin.points(-half_mm, half_mm, 6.0) for b in bodies])
+        low, high = points.min(axis=0), points.max(axis=0)
+    else:
+        low, high = body.skin.shape().box.copy()
+    low[2], high[2] = np.clip((low[2], high[2]), -half_mm, half_mm) if region in SOLIDS else (-half_mm, half_mm)
+    sign = 1.0 if recipe.phantom.laterality == "left" else -1.0
+    if region is Region.PELVIS:
+        low[0], high[0] = sorted((sign * _HIP_MM[0], min(_HIP_MM[1], max(abs(low[0]), abs(high[0]))) * sign))
+    if region is Region.SHOULDER and body.field_mm is not None:
+        (x, _y), (wide, _deep) = body.field_mm
+        low[0], high[0] = x - 0.8 * wide, x + 0.8 * wide
+    if view is View.DORSOPLANTAR:
+        low[1], high[1] = max(low[1], _FOREFOOT_MM[0]), _FOREFOOT_MM[1]
+        low[2], high[2] = body.skin.shape().box[0, 2], 0.0
+    return low, high
 
 
 def _expose_one(
@@ -161,7 +194,10 @@ def _expose_one(
     knee = None
     if Extra.KNEE_END in phantom.extras:
         knee = Knee(body=setting.bodies[0], joint_z_mm=half_mm - JOINT_BELOW_END_MM)
-    rays = project_scene(beam, paints, bodies, energy_kev=exposure.energy_kev, knee=knee)
+    if phantom.region in SOLIDS:
+        rays = project_painted(beam, bodies[0].paints, bodies[0], energy_kev=exposure.energy_kev)
+    else:
+        rays = project_scene(beam, paints, bodies, energy_kev=exposure.energy_kev, knee=knee)
     background = rays.attenuation + _texture(rays, exposure, rng)
     border = collimator_border(exposure.collimation, beam.shape, rng, pixel_mm=exposure.pixel_mm)
     field = open_field(beam.shape, border)
@@ -176,7 +212,7 @@ def _expose_one(
     for shadow in shadows:
         if shadow is not None:
             full[shadow.box] += shadow.change
-    tissue = (rays.skin_mm > 20.0) & (rays.bone_mm <= 0)
+    tissue = (rays.skin_mm > (6.0 if phantom.region in SOLIDS else 20.0)) & (rays.bone_mm <= 0)
     quanta, open_quanta = detected_quanta(full, field, tissue, exposure)
     without, _ = detected_quanta(background, field, tissue, exposure)
     amplifier = amplifier_for(quanta, field, open_quanta, exposure)
@@ -236,7 +272,7 @@ def _burn_in(stored: NDArray[np.uint16], rays: Rays, recipe: FilmRecipe, view: V
     exposure = recipe.exposure
     if not exposure.has_text:
         return
-    text = letters("AP 60 KV" if view is View.AP else "LAT 60 KV", dot=max(1, round(0.35 / exposure.pixel_mm)))
+    text = letters("LAT 60 KV" if view is View.LATERAL else "AP 60 KV", dot=max(1, round(0.35 / exposure.pixel_mm)))
     place = empty_place(rays.skin_mm > 0, (text.shape[0], text.shape[1]), rng, margin=2)
     if place is not None:
         part = stored[place[0] : place[0] + text.shape[0], place[1] : place[1] + text.shape[1]]
@@ -251,7 +287,7 @@ def turned(stored: NDArray[np.uint16], exposure: ExposureRecipe) -> NDArray[np.f
 
 def view_position(view: View, laterality: str) -> str:
     """View Position: from the front, or with the outer side of the limb towards the detector."""
-    if view is View.AP:
+    if view is not View.LATERAL:
         return "AP"
     return "LL" if laterality == "left" else "RL"
 

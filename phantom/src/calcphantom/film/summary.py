@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from calcphantom.film.scoring import FilmStudyScore, FocusScore, ShadowScore
+from calcphantom.film.scoring import FilmStudyScore, FocusScore, Naming, ShadowScore
 
 CONTRAST_CLASSES: Final = ((0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 5.0), (5.0, float("inf")))
 """Classes of contrast to noise: from the first, below the second."""
@@ -32,8 +32,12 @@ class FilmFigures:
         Mean error, mm.
     skin_median_mm : float
         Median absolute error of the distance to the skin line, mm.
-    pattern_right, over_bone_right, in_parts : float
-        Shares of the lesions found.
+    names : Mapping[Naming, float]
+        Shares of the lesions found with a focus that a search must find, by what came of their pattern.
+    over_bone_right, mark_over_bone_right, in_parts : float
+        Shares of the lesions found: the label judged by the whole lesion, and by the foci that the mark lies on.
+    joined, joined_listed, joined_separate : int
+        Lesions joined to a bone; those of them that are listed; and those said to be separate from it.
     """
 
     shadows: int
@@ -44,9 +48,13 @@ class FilmFigures:
     size_median_excess: float
     size_bias_mm: float
     skin_median_mm: float
-    pattern_right: float
+    names: Mapping[Naming, float]
     over_bone_right: float
+    mark_over_bone_right: float
     in_parts: float
+    joined: int
+    joined_listed: int
+    joined_separate: int
 
 
 def film_figures(scores: Iterable[ShadowScore]) -> FilmFigures:
@@ -56,6 +64,7 @@ def film_figures(scores: Iterable[ShadowScore]) -> FilmFigures:
     found = sum(f.is_found for f in required)
     matched = [s for s in listed if s.parts and any(f.truth.is_required for f in s.foci)]
     sizes = _values(matched, lambda s: s.size_error_mm)
+    joined = [s for s in listed if s.truth.is_joined]
     return FilmFigures(
         shadows=len(listed),
         required=len(required),
@@ -65,9 +74,13 @@ def film_figures(scores: Iterable[ShadowScore]) -> FilmFigures:
         size_median_excess=_median(_values(matched, lambda s: s.size_excess)),
         size_bias_mm=float(sizes.mean()) if len(sizes) else float("nan"),
         skin_median_mm=_median(np.abs(_values(matched, lambda s: s.skin_error_mm))),
-        pattern_right=_share([s.is_pattern_right for s in matched]),
+        names={naming: _share([s.naming is naming for s in matched]) for naming in Naming},
         over_bone_right=_share([s.is_over_bone_right for s in listed if s.parts]),
+        mark_over_bone_right=_share([s.is_mark_over_bone_right for s in listed if s.parts]),
         in_parts=_share([s.parts > 1 for s in matched if not s.truth.is_scattered]),
+        joined=len(joined),
+        joined_listed=sum(s.parts > 0 for s in joined),
+        joined_separate=sum(s.is_said_separate is True for s in joined),
     )
 
 
@@ -91,17 +104,58 @@ def _share(values: list[bool | None]) -> float:
 
 
 def film_tables(studies: list[FilmStudyScore], negatives: list[FilmStudyScore]) -> str:
-    """Markdown tables: everything, by pattern, foci by contrast to noise, and false marks."""
-    shadows = [s for study in studies for film in study.films for s in film.shadows]
-    rows = [("all", film_figures(shadows))]
-    rows += [(p, film_figures(s for s in shadows if s.truth.pattern == p)) for p in _patterns(shadows)]
-    lines = [_table(rows), "### Foci of 3 mm and more off bone, by contrast to noise\n", _contrast_table(shadows)]
+    """Markdown tables: everything, by pattern and region, what came of the patterns, contrast to noise, false marks."""
+    shadows = _shadows(studies)
+    everything = (("all", film_figures(shadows)),)
+    patterns = [(p, film_figures(s for s in shadows if s.truth.pattern == p)) for p in _patterns(shadows)]
+    regions = sorted({study.region for study in studies})
+    places = [(r, film_figures(_shadows([s for s in studies if s.region == r]))) for r in regions]
     marks = [
-        f"{sum(len(f.false) for study in group for f in study.films)} on {sum(len(study.films) for study in group)} "
-        f"films of {len(group)} studies {name}"
-        for name, group in (("with lesions", studies), ("without", negatives))
+        f"| {region} | "
+        + " | ".join(
+            f"{sum(len(f.false) for study in own for f in study.films)} on {sum(len(study.films) for study in own)}"
+            for own in ([s for s in group if region in {s.region, "all"}] for group in (studies, negatives))
+        )
+        + " |"
+        for region in ("all", *regions)
     ]
-    return "\n".join((*lines, f"False marks: {'; '.join(marks)}.\n"))
+    return "\n".join(
+        (
+            _table([*everything, *patterns]),
+            "### What came of the patterns\n",
+            _naming_table([*everything, *patterns]),
+            "### By region\n",
+            _table(places),
+            _naming_table(places),
+            "| false marks on films | of studies with lesions | without |\n|---|---|---|",
+            "\n".join(marks) + "\n",
+            "### Foci of 3 mm and more off bone, by contrast to noise\n",
+            _contrast_table(shadows),
+            _joined_sentence(everything[0][1]),
+        )
+    )
+
+
+def _shadows(studies: list[FilmStudyScore]) -> list[ShadowScore]:
+    return [s for study in studies for film in study.films for s in film.shadows]
+
+
+def _joined_sentence(f: FilmFigures) -> str:
+    return (
+        f"Joined to a bone: {f.joined} shadows; {f.joined_listed} are listed, {f.joined_separate} of them as separate "
+        "from the bone.\n"
+    )
+
+
+def _naming_table(rows: list[tuple[str, FilmFigures]]) -> str:
+    """Shares of the lesions found; the rows of a group without any are left out."""
+    lines = ["| lesions found | " + " | ".join(Naming) + " |", "|" + "---|" * (len(Naming) + 1)]
+    lines += [
+        f"| {name} | " + " | ".join(_percent(f.names[naming]) for naming in Naming) + " |"
+        for name, f in rows
+        if not np.isnan(f.names[Naming.RIGHT])
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _patterns(shadows: list[ShadowScore]) -> list[str]:
@@ -127,8 +181,8 @@ _HEAD: Final = (
     "over 0.5 mm or 3 %",
     "bias mm",
     "skin line: median abs. error mm",
-    "pattern right",
-    "over bone right",
+    "over bone right: whole lesion",
+    "over bone right: foci marked",
     "in parts",
 )
 
@@ -137,7 +191,7 @@ def _table(rows: list[tuple[str, FilmFigures]]) -> str:
     lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
     for name, f in rows:
         numbers = (f.size_median_mm, f.size_median_excess, f.size_bias_mm, f.skin_median_mm)
-        shares = (f.pattern_right, f.over_bone_right, f.in_parts)
+        shares = (f.over_bone_right, f.mark_over_bone_right, f.in_parts)
         cells = (name, str(f.shadows), str(f.required), str(f.found), *map(_number, numbers), *map(_percent, shares))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

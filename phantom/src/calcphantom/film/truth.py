@@ -53,7 +53,7 @@ class ShadowTruth:
     pattern : str
         Pattern id.
     accepted_patterns : tuple[str, ...]
-        Other ids that a film cannot tell from it.
+        Other ids that a film cannot tell from it; "indeterminate" is none of them.
     longest_mm, across_mm, longest_px, across_px : float
         Longest projected diameter between outer edges, and the extent perpendicular to it.
     centroid : tuple[float, float]
@@ -68,6 +68,8 @@ class ShadowTruth:
         Reaches beyond the film or the exposed field.
     over_bone_share : float
         Part of it projected over bone.
+    is_joined : bool
+        Its mineral is one with that of a bone.
     to_skin_line_mm, to_skin_line_px : float
         Shortest distance to the skin line in the image plane.
     """
@@ -85,6 +87,7 @@ class ShadowTruth:
     is_scattered: bool
     is_cut: bool
     over_bone_share: float
+    is_joined: bool
     to_skin_line_mm: float
     to_skin_line_px: float
 

@@ -293,6 +293,16 @@ def nodules(lesion: LesionRecipe, rng: np.random.Generator) -> Piece:
     return Piece(paints=tuple(paints), foci=count, posture=Posture.ALONG, finest_mm=3.0)
 
 
+def tophus(lesion: LesionRecipe, rng: np.random.Generator) -> Piece:
+    """P17: faint lobules that touch, denser where a field is high."""
+    radii = _radii(lesion, rng, 0.6, 0.95)
+    body, mix = _egg(radii, rng, 0.18 * min(radii), 0.8 * min(radii)), field(rng, 0.35 * min(radii))
+    rich = _both(body, lambda x, y, z: np.asarray(1.0 - mix(x, y, z)))
+    wide = _grown(radii, 0.2 * min(radii))
+    paints = (mineral(solid(body, wide), lesion.hu), mineral(solid(rich, wide, has_points=False), 1.6 * lesion.hu))
+    return Piece(paints=paints, finest_mm=3.0)
+
+
 ROUGH: Final = MappingProxyType[str, Builder](
     {
         "punctate": punctate, "solid": amorphous, "rim": rim, "cloud": cloud, "stippled": stippled, "rings": rings,
@@ -300,3 +310,11 @@ ROUGH: Final = MappingProxyType[str, Builder](
     }
 )  # fmt: skip
 """Builders by the names of the kinds they define anew."""
+
+BY_PATTERN: Final = MappingProxyType[str, Builder](
+    {
+        "P01": punctate, "P02": linear, "P05": rim, "P07": bone, "P09": amorphous, "P11": sheet, "P12": nodules,
+        "P17": tophus, "P20": grains, "P22": rings, "P23": cloud, "P24": stippled, "P27": shell,
+    }
+)  # fmt: skip
+"""The same, and those that no host has a place for, by pattern id."""
