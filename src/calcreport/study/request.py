@@ -123,14 +123,9 @@ class RefusedStudyError(Exception):
 
 
 def entry_of_series(
-    series: SeriesFiles,
-    status: Literal["analysed", "skipped", "refused"],
-    code: str,
-    message: str,
-    *,
-    image_count: int | None = None,
+    series: SeriesFiles, status: Literal["analysed", "skipped", "refused"], code: str, message: str
 ) -> SeriesEntry:
-    """Row of a series in the report; `image_count` where it is not that of its slices."""
+    """Row of a CT series in the report."""
     stack = f" Stack: {series.stack}." if series.stack else ""
     return SeriesEntry(
         series_instance_uid=series.uid,
@@ -140,5 +135,5 @@ def entry_of_series(
         message=message + stack,
         series_number=series.number,
         description=series.description,
-        image_count=len(series.planes) if image_count is None else image_count,
+        image_count=len(series.planes),
     )
