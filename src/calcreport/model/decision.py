@@ -60,14 +60,12 @@ class ChangedLesion(report.OtherAnswerLesion):
 
 
 class WouldChange(report.Record):
-    """One answer to one unknown input that would change the concern, a flag or the leading class."""
+    """An answer to an unknown input that would change concern, a flag or the leading class; see `OtherAnswer`."""
 
     input: str
-    """As in the clinical file; ``lesion.`` before a field of the findings."""
     answer: str
     concern_now: report.Concern
     concern: report.Concern
-    """Of the study with this answer."""
     lesions: tuple[ChangedLesion, ...]
     is_remote: bool = False
     """The answer would be a surprise here: kept, and not worth a line of the text."""

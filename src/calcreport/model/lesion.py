@@ -90,7 +90,6 @@ class MeasuredLesion(LesionFacts):
     mineral: VoxelMask | None
     """Mineralised voxels; ``None`` for a contour without mineral."""
     contour: VoxelMask | None = None
-    """The reader's contour of the whole lesion; ``None`` without one."""
     key_slice: int
     """Index of the axial slice that shows it best."""
     longest: Segment | None = None
@@ -111,10 +110,8 @@ class CtFindings:
     lesions: tuple[MeasuredLesion, ...]
     """Largest first."""
     excluded: tuple[report.Excluded, ...]
-    """Dense things that are not lesions, with reasons."""
     thresholds: report.Thresholds
     threshold_reason: str
-    """Why these limits, in words."""
     noise_hu: float
     """Standard deviation of the noise in soft tissue, HU."""
     notes: tuple[str, ...]
@@ -124,6 +121,5 @@ class CtFindings:
     regions: tuple[str, ...] = ()
     """Parts of the body the image shows, from the head down, with their side where it is known."""
     incidental: tuple[IncidentalFinding, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
     doubts: tuple[Doubt, ...] = ()
     """Checks of the run on itself that failed; `notes` need not repeat them."""

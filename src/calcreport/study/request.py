@@ -99,7 +99,6 @@ class MeasuredStudy:
     study: Study
     """As the header says, with the modality of what was measured."""
     series: tuple[SeriesEntry, ...]
-    """Every series of the study and its outcome."""
     evidence: ReportEvidence
     rule_findings: Findings
     imaging: tuple[Imaging, ...]
@@ -108,9 +107,7 @@ class MeasuredStudy:
     limitations: tuple[str, ...] = ()
     """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()
-    """Parts of the body that the study covers, and whether each was searched."""
     incidental: tuple[Incidental, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
 
 
 class RefusedStudyError(Exception):

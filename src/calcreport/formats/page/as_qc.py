@@ -25,11 +25,9 @@ class QcRow:
     """A study on the page; nothing identifies the patient."""
 
     folder: str
-    """Name of its folder beside the page."""
     status: str
     code: str
     message: str
-    """Why it was refused, and what to do."""
     concern: str
     """Empty when nothing was measured."""
     lesion_count: int
