@@ -76,14 +76,11 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            refuse(
-                "mask.not_readable",
-                "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file",
-            )
+            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file"
+            refuse("mask.not_readable", msg)
         if status.st_size > max_bytes:
-            refuse(
-                "mask.too_large", "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
-            )
+            msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
+            refuse("mask.too_large", msg)
         with path.open("rb") as stream:
             yield stream
     except (MemoryError, OverflowError):
@@ -130,10 +127,8 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
             "reference? export the contour drawn on this series",
         )
     if not inside:
-        refuse(
-            "mask.empty",
-            "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again",
-        )
+        msg = "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again"
+        refuse("mask.empty", msg)
     _refuse_overlap([mask for mask, _ in inside])
     notes = (f"{lost} lesion contour(s) lie outside this series and were not measured.",) if lost else ()
     return tuple(_contour(mask, lesion, volume, notes) for mask, lesion in inside)
@@ -142,10 +137,8 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
 def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple[str, ...]) -> LesionContour:
     hu = volume.hu[mask.box][mask.voxels]
     if float(np.mean(hu < _AIR_HU)) > 0.5:
-        refuse(
-            "mask.not_in_body",
-            "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series",
-        )
+        msg = "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series"
+        refuse("mask.not_in_body", msg)
     at_edge = (p.start == 0 or p.stop == length for p, length in zip(mask.box, volume.hu.shape, strict=True))
     is_cut = lesion.is_beyond or any(at_edge) or bool((hu == NOT_IMAGED_HU).any())
     name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"

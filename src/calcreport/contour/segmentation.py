@@ -57,10 +57,8 @@ def place_dicom(
             return place_structures(dataset, volume, wanted)
         if sop_class in _SEGMENTATIONS:
             return place_segments(dataset, volume, wanted, max_voxels)
-    return grid.refuse(
-        "mask.unknown_format",
-        "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour",
-    )
+    msg = "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour"
+    return grid.refuse("mask.unknown_format", msg)
 
 
 def read_segments(
@@ -70,9 +68,8 @@ def read_segments(
     with _opened(stream) as (dataset, sop_class):
         if sop_class in _SEGMENTATIONS:
             return read_labels(dataset, volume, max_voxels)
-    return grid.refuse(
-        "mask.unknown_format", "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
-    )
+    msg = "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
+    return grid.refuse("mask.unknown_format", msg)
 
 
 @contextmanager
@@ -169,10 +166,8 @@ def _kind(segment: Dataset | None, name: str) -> grid.Kind:
 def _check_size(dataset: Dataset, max_voxels: int) -> None:
     frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
     if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
-        grid.refuse(
-            "mask.too_large",
-            "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels",
-        )
+        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
+        grid.refuse("mask.too_large", msg)
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(per_frame) != frames:
         grid.refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
@@ -188,9 +183,8 @@ def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         group = _group(dataset, frame, "SegmentIdentificationSequence")
         if group is None:
-            grid.refuse(
-                "mask.damaged", "the lesion mask does not say which segment a frame belongs to; export it again"
-            )
+            msg = "the lesion mask does not say which segment a frame belongs to; export it again"
+            grid.refuse("mask.damaged", msg)
         numbers.append(int(group.ReferencedSegmentNumber))
     return np.array(numbers, dtype=np.int64)
 
@@ -255,10 +249,8 @@ def _possible_steps(
 
 
 def _refuse_geometry() -> NoReturn:
-    grid.refuse(
-        "mask.geometry",
-        "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry",
-    )
+    msg = "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry"
+    grid.refuse("mask.geometry", msg)
 
 
 def _decoded(dataset: Dataset, indices: NDArray[np.int64]) -> Iterator[NDArray[np.integer]]:

@@ -57,8 +57,8 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
     mixed = not are_one_person([image.patient for image in measurable])
     derived = sorted({name for image in measurable for name in image.pixels.derived})
     places = {(image.pixels.bits_stored, image.pixels.high_bit) for image in measurable}
-    worked_out = "Missing in the header and worked out from the other pixel attributes"
-    notes = (f"{worked_out}: {', '.join(derived)}.",) * bool(derived)
+    worked_out = f"Missing in the header and worked out from the other pixel attributes: {', '.join(derived)}."
+    notes = (worked_out,) * bool(derived)
     if slices:
         first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
         is_cut = any(image.series.sop_class_uid in tags.CT_CLASSES for image in images)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calcreport.dicom.codecs import Frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct import plausibility
-from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
+from calcreport.dicom.ct.pixels import check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import Plane
