@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from calcreport.resources import packaged_text
 
-_TABLES: Final = tomllib.loads(packaged_text("formats/codes.toml"))
+_TABLES: Final = tomllib.loads(packaged_text("formats/codes.toml"))  # of codes
 
 
 def table_of(name: str) -> Any:  # noqa: ANN401 - as the file has it
