@@ -138,9 +138,14 @@ def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[
             "the lesion mask was drawn in another frame of reference than this CT series; export the segmentation of "
             "this series, or register the two first",
         )
-    _check_size(dataset, max_voxels)
+    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
+    if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
+        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
+        grid.refuse("mask.too_large", msg)
+    if len(dataset.get("PerFrameFunctionalGroupsSequence") or []) != frames:
+        grid.refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
     planes, affine = _grid(_frames(dataset), volume.geometry)
-    if (int(planes.max()) + 1) * int(dataset.Rows) * int(dataset.Columns) > max_voxels:
+    if (int(planes.max()) + 1) * rows * columns > max_voxels:
         _refuse_geometry()
     return planes, affine
 
@@ -161,16 +166,6 @@ def _kind(segment: Dataset | None, name: str) -> grid.Kind:
     if code in _ABNORMAL:
         return grid.Kind.LESION
     return grid.Kind.OTHER if code in _ANATOMY else grid.Kind.UNKNOWN
-
-
-def _check_size(dataset: Dataset, max_voxels: int) -> None:
-    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
-    if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
-        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
-        grid.refuse("mask.too_large", msg)
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    if len(per_frame) != frames:
-        grid.refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
 
 
 def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
