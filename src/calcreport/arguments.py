@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files import clinical_table, named_file
-from calcreport.files.named_file import FilePath, read_text
+from calcreport.files.named_file import FilePath, existing_file, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.files.settings import refuse_contradictions, settings_from_tables, settings_from_text
 from calcreport.formats import DEFAULT_FORMATS, FILE_NAMES, FORMATS, Templates, load_templates
@@ -81,7 +81,7 @@ def request_from(options: AnalyzeOptions) -> Request:
         out=None if options.out is None else Path(options.out),
         settings=_with_thresholds(settings, options.threshold_hu),
         clinical_data=clinical_data,
-        lesion_mask=named_file.existing_file(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
+        lesion_mask=existing_file(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
         anatomy=_anatomy(options.anatomy),
         formats=() if options.out is None else formats_of(options.format),
@@ -255,4 +255,4 @@ def _anatomy(given: FilePath | None) -> Path | Literal["run"] | None:
 
         require_totalsegmentator()
         return "run"
-    return (Path(given) if Path(given).is_dir() else named_file.existing_file(given, "--anatomy")) if given else None
+    return (Path(given) if Path(given).is_dir() else existing_file(given, "--anatomy")) if given else None
