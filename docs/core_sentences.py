@@ -101,5 +101,7 @@ def _is_not_said(node: ast.AST) -> bool:
         case ast.Raise() | ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name(id="msg")]):
             return True
         case ast.Call():
-            return ast.unparse(node.func).startswith(("re.", "event", "log.", "len", "refuse", "statements."))
+            return ast.unparse(node.func).startswith(
+                ("re.", "event", "log.", "len", "refuse", "grid.refuse", "statements.")
+            )
     return False

@@ -218,7 +218,7 @@ def _raised(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.Call):
             continue
         if len(node.args) == 2 and isinstance(node.args[0], ast.Constant) and CODE.fullmatch(str(node.args[0].value)):
-            yield str(node.args[0].value), _spoken(node.args[1])
+            yield str(node.args[0].value), _spoken(_value_of(node.args[1], node.lineno, assigned))
         given = {keyword.arg: keyword.value for keyword in node.keywords}
         code = given.get("code")
         message = node.args[0] if node.args else given.get("message")
@@ -226,10 +226,13 @@ def _raised(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
             isinstance(code, ast.Constant) and isinstance(code.value, str) and CODE.fullmatch(code.value) and message
         ):
             continue
-        if isinstance(message, ast.Name):
-            earlier = [entry for entry in assigned if entry[1] == message.id and entry[0] <= node.lineno]
-            message = max(earlier, key=lambda entry: entry[0])[2] if earlier else message
-        yield code.value, _spoken(message)
+        yield code.value, _spoken(_value_of(message, node.lineno, assigned))
+
+
+def _value_of(node: ast.expr, line: int, assigned: list[tuple[int, str, ast.expr]]) -> ast.expr:
+    """What was last assigned to a name before a line; any other expression as it is."""
+    earlier = [entry for entry in assigned if isinstance(node, ast.Name) and entry[1] == node.id and entry[0] <= line]
+    return max(earlier, key=lambda entry: entry[0])[2] if earlier else node
 
 
 def _ids(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:

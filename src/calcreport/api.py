@@ -13,23 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from calcreport.arguments import (
-    AnalyzeOptions,
-    ClinicalInput,
-    PriorInput,
-    SettingsInput,
-    clinical_of,
-    formats_of,
-    now,
-    report_of,
-    report_path,
-    request_from,
-    ruleset_of,
-    ruleset_of_report,
-    settings_of,
-    software_with,
-    templates_of,
-)
+from calcreport import arguments
+from calcreport.arguments import AnalyzeOptions, ClinicalInput, PriorInput, SettingsInput
 from calcreport.compose.report import compose_report
 from calcreport.compose.technique import DraftContext
 from calcreport.errors import UsageError
@@ -141,7 +126,7 @@ def analyze(  # noqa: PLR0913 - the published interface
         config=settings,
         keeps_reports=True,
     )
-    outcome = analyse(request_from(options), progress=Progress.silent())
+    outcome = analyse(arguments.request_from(options), progress=Progress.silent())
     if outcome.nothing_found is not None:
         raise outcome.nothing_found
     return [
@@ -202,17 +187,17 @@ def report_on_findings(  # noqa: PLR0913 - what may be typed after ``decide``
     With `is_typed` a person named the file, and may type ``-`` for standard input. Raises `ConfigurationError`: the
     first file that is wrong, with every mistake in it.
     """
-    settings = settings_of(config)
-    ruleset = ruleset_of(rules, settings, config)
-    texts = templates_of(templates)
-    known = clinical_of(clinical)
+    settings = arguments.settings_of(config)
+    ruleset = arguments.ruleset_of(rules, settings, config)
+    texts = arguments.templates_of(templates)
+    known = arguments.clinical_of(clinical)
     if isinstance(findings, str | os.PathLike):
         checked = findings_from_text(read_text(findings, "FINDINGS" if is_typed else "findings", may_be_input=is_typed))
     else:
         checked = checked_findings(findings)
     placed = place_by_complaint(checked, known)
     if prior:
-        placed = compare_with_earlier(placed, earlier_report(report_of(prior, "--prior")))
+        placed = compare_with_earlier(placed, earlier_report(arguments.report_of(prior, "--prior")))
     study = Study(
         study_instance_uid="",
         study_date=placed.study_date.isoformat() if placed.study_date else None,
@@ -226,8 +211,8 @@ def report_on_findings(  # noqa: PLR0913 - what may be typed after ``decide``
         series=(),
         clinical=as_given(known),
         settings=settings,
-        software=software_with(ruleset),
-        created=now(),
+        software=arguments.software_with(ruleset),
+        created=arguments.now(),
         rules=ruleset.used,
     )
     decision = decide_and_ask(placed, known, settings.policy, ruleset)
@@ -258,7 +243,7 @@ def read_report(path: FilePath) -> Report:
     >>> calcreport.read_report("out/calf").study.modality  # doctest: +SKIP
     'CT'
     """
-    return report_of(path, "path")
+    return arguments.report_of(path, "path")
 
 
 def render(
@@ -294,7 +279,7 @@ def render(
     >>> calcreport.render(report).status
     'no_calcification'
     """
-    path = report_path(report, "report") if isinstance(report, str | os.PathLike) else None
+    path = arguments.report_path(report, "report") if isinstance(report, str | os.PathLike) else None
     if out is not None:
         if path is None:
             msg = "give the path of report.json: the images are looked for where the analysis noted them beside it"
@@ -302,7 +287,7 @@ def render(
         job = render_job(path, review=review, out=out)
         written, text = render_files(job, Progress.silent())
         return StudyResult(status=status_of(written), report=written, text=text, folder=job.folder)
-    read = report_of(report if path is None else path, "report")
+    read = arguments.report_of(report if path is None else path, "report")
     job = _job(read, review_of(review, path.parent if path is not None else None))
     revised = revise_report(job, Progress.silent())
     return StudyResult(status=status_of(revised), report=revised, text=write_section(revised, job.templates))
@@ -315,14 +300,14 @@ def _job(
     rules: FilePath | None = None,
     **files: Any,  # noqa: ANN401 - fields of the job
 ) -> RenderJob:
-    ruleset = ruleset_of_report(rules, report)
+    ruleset = arguments.ruleset_of_report(rules, report)
     return RenderJob(
         report=report,
         review=review,
-        templates=templates_of(templates),
+        templates=arguments.templates_of(templates),
         ruleset=ruleset,
-        software=software_with(ruleset),
-        created=now(),
+        software=arguments.software_with(ruleset),
+        created=arguments.now(),
         **files,
     )
 
@@ -357,7 +342,7 @@ def render_job(  # noqa: PLR0913 - what may be typed after ``render``
     else:
         msg = "the report does not lie in the folder of its study; say with --out where the results go"
         raise UsageError(msg, code="render.no_folder")
-    formats = formats_of(format)
+    formats = arguments.formats_of(format)
     if TABLE_FORMAT in formats:
         msg = "tables are about a whole run; run calcreport cohort again, which takes up what was rendered"
         raise UsageError(msg, code="usage.no_tables")

@@ -13,23 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from calcreport.errors import ClinicalError, UsageError
-from calcreport.files.clinical_table import (
-    MAX_TABLE_BYTES,
-    ClinicalData,
-    data_from_csv,
-    data_from_text,
-    data_from_values,
-    is_csv,
-)
-from calcreport.files.named_file import (
-    MAX_TEXT_BYTES,
-    FilePath,
-    as_text,
-    existing_file,
-    read_bytes,
-    read_text,
-    refuse_larger,
-)
+from calcreport.files import clinical_table, named_file
+from calcreport.files.named_file import FilePath, existing_file, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.files.settings import refuse_contradictions, settings_from_tables, settings_from_text
 from calcreport.formats import DEFAULT_FORMATS, FILE_NAMES, FORMATS, Templates, load_templates
@@ -131,17 +116,17 @@ def clinical_of(given: ClinicalInput) -> Clinical:
     return data.rows[0].clinical if data.rows else Clinical()
 
 
-def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
+def clinical_data_of(given: ClinicalInput, option: str) -> clinical_table.ClinicalData:
     """Read clinical data of one patient, or a table, from a file or as given; `option` names the place in messages."""
     if not given:
-        return ClinicalData()
+        return clinical_table.ClinicalData()
     if not isinstance(given, str | os.PathLike):
-        return data_from_values(given if isinstance(given, Mapping) else list(given))
-    content = read_bytes(given, option, max_bytes=MAX_TABLE_BYTES)
-    if is_csv(content, os.fspath(given)):
-        refuse_larger(content, option, max_bytes=MAX_TABLE_BYTES)
-        return data_from_csv(content)
-    return data_from_text(as_text(content, option, max_bytes=MAX_TEXT_BYTES))
+        return clinical_table.data_from_values(given if isinstance(given, Mapping) else list(given))
+    content = named_file.read_bytes(given, option, max_bytes=clinical_table.MAX_TABLE_BYTES)
+    if clinical_table.is_csv(content, os.fspath(given)):
+        named_file.refuse_larger(content, option, max_bytes=clinical_table.MAX_TABLE_BYTES)
+        return clinical_table.data_from_csv(content)
+    return clinical_table.data_from_text(named_file.as_text(content, option, max_bytes=named_file.MAX_TEXT_BYTES))
 
 
 def settings_of(given: SettingsInput) -> Settings:

@@ -20,17 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from calcreport import exit_codes
 from calcreport.commands.options import PHANTOMS, add_arguments
 from calcreport.errors import CalcReportError, UsageError
-from calcreport.exit_codes import (
-    EXIT_DONE,
-    EXIT_INTERNAL,
-    EXIT_INTERRUPTED,
-    EXIT_UNDELIVERED,
-    EXIT_USAGE,
-    exit_code_of,
-    exit_code_of_studies,
-)
 from calcreport.progress import Progress
 from calcreport.version import software_version
 
@@ -56,16 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options, progress)
     except CalcReportError as error:
         progress.error(f"error [{error.code}]: {error.message}")
-        code = exit_code_of(error)
+        code = exit_codes.exit_code_of(error)
     except KeyboardInterrupt:
         progress.error("interrupted [run.interrupted]: what was finished is in place, nothing is half-written")
-        code = EXIT_INTERRUPTED
+        code = exit_codes.EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read standard output has seen enough
         _give_up_stdout()
-        code = EXIT_DONE
+        code = exit_codes.EXIT_DONE
     except Exception as error:  # noqa: BLE001  # last resort: a traceback never reaches the user unasked
         progress.error(f"error [internal.error]: {type(error).__name__}; please report it (--debug shows where)")
-        code = EXIT_INTERNAL
+        code = exit_codes.EXIT_INTERNAL
         if options.debug:
             traceback.print_exc()
     finally:
@@ -136,8 +128,8 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     outcome = analyse(request_from(_given(AnalyzeOptions, options)), progress=progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
-    code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
-    return code if code in {EXIT_USAGE, EXIT_UNDELIVERED} else _print(outcome.text, code)
+    code = exit_codes.exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
+    return code if code in {exit_codes.EXIT_USAGE, exit_codes.EXIT_UNDELIVERED} else _print(outcome.text, code)
 
 
 def _cohort(options: argparse.Namespace, progress: Progress) -> int:
@@ -146,7 +138,9 @@ def _cohort(options: argparse.Namespace, progress: Progress) -> int:
     outcome = run_cohort(_given(CohortOptions, options), progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
-    code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
+    code = (
+        exit_codes.exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else exit_codes.EXIT_DONE
+    )
     return _print(outcome.text, code)
 
 
@@ -199,7 +193,7 @@ def _review(options: argparse.Namespace, progress: Progress) -> int:
     with listen(options.port) as port_socket:
         address = f"http://127.0.0.1:{port_socket.getsockname()[1]}/?token={token}"
         if _print(f"{address}\n"):
-            return EXIT_DONE
+            return exit_codes.EXIT_DONE
         progress.line("open this address in a browser on this machine; Ctrl-C stops")
         if not options.no_browser:
             webbrowser.open(address)
@@ -207,7 +201,7 @@ def _review(options: argparse.Namespace, progress: Progress) -> int:
             serve(desk, port_socket, token)
     if desk.unfinished:
         progress.line(f"decisions about {desk.unfinished} studies were not finished, and are not written")
-    return EXIT_DONE
+    return exit_codes.EXIT_DONE
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:
@@ -244,7 +238,7 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     return _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 
 
-def _print(text: str, code: int = EXIT_DONE) -> int:
+def _print(text: str, code: int = exit_codes.EXIT_DONE) -> int:
     """Write a result to standard output; the exit code is another one when it does not arrive."""
     try:
         sys.stdout.write(text)
@@ -257,7 +251,7 @@ def _print(text: str, code: int = EXIT_DONE) -> int:
             sys.stderr.write(
                 f"calcreport: error [output.stdout]: standard output cannot be written ({error.strerror})\n"
             )
-        return EXIT_UNDELIVERED
+        return exit_codes.EXIT_UNDELIVERED
     return code
 
 
@@ -288,7 +282,9 @@ def _end(code: int) -> None:
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)
     gc.freeze()  # or the interpreter would look through all that was loaded for garbage, a tenth of a second
-    if code == EXIT_INTERRUPTED:  # after an interrupt within exec(), as in dataclasses, CPython forgets the exit code
+    if (
+        code == exit_codes.EXIT_INTERRUPTED
+    ):  # after an interrupt within exec(), as in dataclasses, CPython forgets the exit code
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

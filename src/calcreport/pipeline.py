@@ -19,7 +19,7 @@ from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.files.report import earlier_report
 from calcreport.formats import TABLE_FORMAT
-from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
+from calcreport.formats.page.as_html import IndexEntry, render_index
 from calcreport.formats.tables.write import table_files
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
@@ -237,14 +237,7 @@ def _write_overview(
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:
     rows = [
         outcome.index_row
-        or IndexEntry(
-            folder=outcome.folder,
-            status="refused",
-            title=study.description or study.body_part or study.modality,
-            patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
-            date=show_date(study.study_date),
-            message=f"{outcome.code}: {outcome.message}",
-        )
+        or IndexEntry.of(study, folder=outcome.folder, status="refused", message=f"{outcome.code}: {outcome.message}")
         for outcome, study in zip(outcomes, identities, strict=True)
     ]
     software = f"{request.software.name} {request.software.version} · {request.created}"

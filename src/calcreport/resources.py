@@ -22,7 +22,9 @@ def template_texts() -> dict[str, str]:
 
     Raises `TemplateError` ``template.none_built_in`` or ``template.unreadable``: the installation is damaged.
     """
-    texts = _read_folder(_template_folder())
+    package = Path(__file__).parent
+    installed = package / "_templates"
+    texts = _read_folder(installed if installed.is_dir() else package.parents[1] / "templates")
     if not texts:
         msg = "the built-in templates are missing; install calcreport again"
         raise TemplateError(msg, code="template.none_built_in")
@@ -84,12 +86,6 @@ def _read_bounded(path: Path, encoding: str = "utf-8-sig") -> str:
         msg = f"a template is larger than {_MAX_BYTES} bytes; split or shorten it"
         raise ValueError(msg)
     return content.decode(encoding)
-
-
-def _template_folder() -> Path:
-    package = Path(__file__).parent
-    installed = package / "_templates"
-    return installed if installed.is_dir() else package.parents[1] / "templates"
 
 
 def _read_folder(folder: Path) -> dict[str, str]:

@@ -12,24 +12,9 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
+from calcreport.cohort import task as study_task
 from calcreport.cohort.index import Index, IndexedFile, hold
 from calcreport.cohort.tables import write_tables
-from calcreport.cohort.task import (
-    PRIVATE,
-    Engine,
-    Plan,
-    Result,
-    StudyTask,
-    analyse_task,
-    connect,
-    digest_request,
-    load_request,
-    read_record,
-    refusal_file,
-    run_on_dask,
-    sign_files,
-    write_refusal,
-)
 from calcreport.errors import ClinicalError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyClinical
 from calcreport.files.named_file import FilePath, read_text
@@ -92,7 +77,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
     progress.warn_of_rules(request.ruleset.warnings)
     results = ResultsFolder(out, run_id=f"cohort{number}of{count}x")
     results.prepare()
-    private = out / PRIVATE
+    private = out / study_task.PRIVATE
     private.mkdir(exist_ok=True)
     parts = [private / f"part-{part}-of-{count}.done" for part in range(1, count + 1)]
     with ExitStack() as held:
@@ -172,10 +157,10 @@ class _Run:
         self._options, self._table, self._request, self._index = options, clinical, request, index
         self._progress, self._pace = progress, _Pace(progress)
         given = _analysis(options)
-        self._plan = Plan(
+        self._plan = study_task.Plan(
             options=replace(given, jobs=1, paths=tuple(Path(path).absolute() for path in given.paths)),
             created=request.created,
-            digest=digest_request(request),
+            digest=study_task.digest_request(request),
             run_id="cohort{}of{}x".format(*options.shard),
         )
         self._out = Path(given.out or "")
@@ -188,7 +173,7 @@ class _Run:
         self._pace.total = sum(map(self._is_mine, self._index.studies()))
         if self._table.is_table:
             self._assign()
-        again: list[StudyTask] = []
+        again: list[study_task.StudyTask] = []
         unwritten = 0
         with self._engine() as engine, ExitStack() as held:
             # Closed at once where the run is interrupted: no worker outlives it.
@@ -215,30 +200,30 @@ class _Run:
         self._clinical = {one.study.study_instance_uid: its for one, its in zip(patients, assigned, strict=True)}
 
     @contextmanager
-    def _engine(self) -> Iterator[Engine]:
+    def _engine(self) -> Iterator[study_task.Engine]:
         memory = int(self._options.max_study_gb * _GB) or None
         limits = WorkerLimits(seconds=self._request.settings.run.max_study_seconds, memory_bytes=memory)
         if self._options.scheduler is None:
-            load_request(self._plan)  # once, and shared by workers that are forked
+            study_task.load_request(self._plan)  # once, and shared by workers that are forked
             load_analysis()
-            work = partial(analyse_task, plan=self._plan)
+            work = partial(study_task.analyse_task, plan=self._plan)
             show = self._pace.step
             yield lambda tasks, jobs: run_tasks(
                 work, tasks, jobs=jobs, limits=limits, on_step=lambda _task, step: show(step)
             )
         else:
-            with connect(self._options.scheduler) as client:
-                yield partial(run_on_dask, plan=self._plan, limits=limits, client=client)
+            with study_task.connect(self._options.scheduler) as client:
+                yield partial(study_task.run_on_dask, plan=self._plan, limits=limits, client=client)
 
     def _is_mine(self, study: str) -> bool:
         number, count = self._options.shard
         return count == 1 or int(sha256(study.encode()).hexdigest()[:8], 16) % count == number - 1
 
-    def _tasks(self) -> Iterator[StudyTask]:
+    def _tasks(self) -> Iterator[study_task.StudyTask]:
         """Draw the studies that are not finished."""
         for study in filter(self._is_mine, self._index.studies()):
             task = self._task(study)
-            known = read_record(self._out, task.folder)
+            known = study_task.read_record(self._out, task.folder)
             is_same = task.is_done(known)
             refusal = self._clinical.get(study, StudyClinical()).refusal
             if known is not None and is_same and not (self._options.retry and known.code in FAILURES):
@@ -248,10 +233,10 @@ class _Run:
                 self._refuse(task, StudyOutcome.refused(refusal))
             else:
                 if is_same:  # it failed, and the worker would take that for the result
-                    refusal_file(self._out, task.folder).unlink(missing_ok=True)
+                    study_task.refusal_file(self._out, task.folder).unlink(missing_ok=True)
                 yield task
 
-    def _task(self, study: str) -> StudyTask:
+    def _task(self, study: str) -> study_task.StudyTask:
         images = self._index.files_of(study)
         is_run = self._options.anatomy == "run"
         anatomy: Path | Literal["run"] | None = "run" if is_run else _mask_of(self._options.anatomy, study)
@@ -263,20 +248,21 @@ class _Run:
             rows = (KeyedClinical(keys={"study_instance_uid": study}, clinical=its.clinical),)
         about = "" if its is None else f"{its.is_not_in_table} {its.refusal} {its.clinical.model_dump_json()}"
         files = (*images, *masks)
-        return StudyTask(
+        return study_task.StudyTask(
             study=study,
             folder=folder_name(study),
             files=files,
             image_count=len(images),
             key=RecordKey(
-                signature=sign_files(files), request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest()
+                signature=study_task.sign_files(files),
+                request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest(),
             ),
             clinical=ClinicalData(rows=rows, is_table=its is not None),
             anatomy=anatomy,
             lesion_mask=lesion,
         )
 
-    def _settle(self, task: StudyTask, result: Result) -> None:
+    def _settle(self, task: study_task.StudyTask, result: study_task.Result) -> None:
         """Count a study; one that failed twice is recorded as refused."""
         if isinstance(result, Crash):
             self.detail = result.detail
@@ -285,14 +271,14 @@ class _Run:
             self.kinds.add((result.status, result.kind, result.code))
             self._pace.finish(result)
 
-    def _refuse(self, task: StudyTask, outcome: StudyOutcome) -> None:
+    def _refuse(self, task: study_task.StudyTask, outcome: StudyOutcome) -> None:
         study = self._index.patient_of(task.study).study
         record = record_of(study, outcome, key=task.key, attempts=task.attempt)
-        write_refusal(self._out, task.folder, record, run_id=self._plan.run_id)
+        study_task.write_refusal(self._out, task.folder, record, run_id=self._plan.run_id)
         self._settle(task, record)
 
 
-def _why(result: Result) -> str:
+def _why(result: study_task.Result) -> str:
     return f"[{result.code}] {result.message}"
 
 

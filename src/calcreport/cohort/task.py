@@ -54,7 +54,6 @@ class StudyTask:
     study: str = field(repr=False)
     """Study Instance UID, or the name that stands for it."""
     folder: str = field(repr=False)
-    """Name of its folder in the results."""
     files: tuple[IndexedFile, ...] = field(repr=False)
     """Files to read; those of masks come last."""
     image_count: int

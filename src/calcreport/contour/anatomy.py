@@ -216,10 +216,8 @@ def label_anatomy(volume: CtVolume, *, seconds: float, limits: ReadingSettings |
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (subprocess.SubprocessError, OSError) as error:
-            refuse(
-                "anatomy.run_failed",
-                f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy",
-            )
+            msg = f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy"
+            refuse("anatomy.run_failed", msg)
         if not made.is_file():
             refuse("anatomy.run_failed", "TotalSegmentator wrote no labels; try it by itself, or leave out --anatomy")
         return read_anatomy(made, volume, limits=limits)

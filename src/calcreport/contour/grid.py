@@ -148,9 +148,8 @@ def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     steps_mm = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     is_possible = bool(np.all((steps_mm > 0.01) & (steps_mm < 100.0))) and float(np.abs(affine).max()) < 1e6
     if not is_possible or abs(float(np.linalg.det(affine[:3, :3] / steps_mm))) < 0.1:
-        refuse(
-            "mask.geometry", "the lesion mask has impossible voxel spacing or axes; export it again with its geometry"
-        )
+        msg = "the lesion mask has impossible voxel spacing or axes; export it again with its geometry"
+        refuse("mask.geometry", msg)
     return affine
 
 

@@ -54,9 +54,8 @@ def check_nifti(stream: IO[bytes]) -> Checked:
         refuse("mask.unsupported", "the lesion mask is a NIfTI header without voxels; save it as one .nii file")
     dim = header["dim"].tolist()
     if not 3 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]) or min(dim[1:4]) < 1:
-        refuse(
-            "mask.unsupported", "the lesion mask is not one volume of whole numbers; save a three-dimensional label map"
-        )
+        msg = "the lesion mask is not one volume of whole numbers; save a three-dimensional label map"
+        refuse("mask.unsupported", msg)
     if max(dim[1:4]) > np.iinfo(np.int16).max:
         refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
     affine = _affine(header)
@@ -111,10 +110,8 @@ def _affine(header: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a record of n
     ends = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * (*header["dim"][1:4], 1)
     apart = np.abs(ends @ (stated[0] - stated[-1]).T).max() * unit_mm
     if len(stated) == 2 and not apart <= _AGREEMENT_MM:
-        refuse(
-            "mask.geometry",
-            "the lesion mask states two different positions (NIfTI sform and qform differ); export it again",
-        )
+        msg = "the lesion mask states two different positions (NIfTI sform and qform differ); export it again"
+        refuse("mask.geometry", msg)
     to_lps = np.diag([-unit_mm, -unit_mm, unit_mm, 1.0]) @ stated[0]
     return checked_affine(np.ascontiguousarray(to_lps[:, [2, 1, 0, 3]]))
 
@@ -170,15 +167,12 @@ def _check_layout(fields: dict[str, str]) -> None:
     if any(fields.get(key, "0") != "0" for key in ("line skip", "lineskip", "byte skip", "byteskip")):
         refuse("mask.unsupported", "the lesion mask is a NRRD file with foreign data inside; save it again as .nrrd")
     if fields.get("encoding", "").lower() not in {"raw", "gzip", "gz"}:
-        refuse(
-            "mask.unsupported", "the lesion mask uses a NRRD encoding other than raw or gzip; save it as one of these"
-        )
+        msg = "the lesion mask uses a NRRD encoding other than raw or gzip; save it as one of these"
+        refuse("mask.unsupported", msg)
     sizes = fields.get("sizes", "").split()
     if fields.get("dimension") != "3" or len(sizes) != 3 or not all(re.fullmatch(r"[0-9]{1,9}", n) for n in sizes):
-        refuse(
-            "mask.unsupported",
-            "the lesion mask is not one three-dimensional NRRD volume; save the lesion as a single label map",
-        )
+        msg = "the lesion mask is not one three-dimensional NRRD volume; save the lesion as a single label map"
+        refuse("mask.unsupported", msg)
     if 0 in map(int, sizes):
         refuse("mask.damaged", "the lesion mask declares a volume without voxels; export it again")
 
@@ -233,10 +227,8 @@ def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Ch
     """Check the header of a MetaImage; `beside` opens a file of its folder; errors as `check_nifti`, `beside`."""
     fields = text_header(stream, "=", "elementdatafile")
     if fields.get("ndims") != "3" or any(fields.get(key, usual).lower() != usual for key, usual in _ABSENT.items()):
-        refuse(
-            "mask.unsupported",
-            "the lesion mask is not one plain three-dimensional MetaImage; save it as a label map in one .mha file",
-        )
+        msg = "the lesion mask is not one plain three-dimensional MetaImage; save it as a label map in one .mha file"
+        refuse("mask.unsupported", msg)
     lines = ["ObjectType = Image", "NDims = 3", "BinaryData = True", "CompressedData = False", *_positions(fields)]
     lines += [f"BinaryDataByteOrderMSB = {fields[key]}" for key in _BYTE_ORDER if key in fields][:1]
     lines += [f"{name} = {fields.get(name.lower(), '')[:100]}" for name in ("DimSize", "ElementType")]

@@ -45,7 +45,10 @@ def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray
     polygons sharing an edge share no pixel. A keyhole bridge drawn there and back encloses nothing.
     """
     rows, columns = shape
-    low, high = _ordered_edges(points)
+    # Of each edge the end of the smaller row first: an edge walked both ways gives bit-equal crossings.
+    following = np.roll(points, -1, axis=0)
+    is_descending = (points[:, 0] > following[:, 0])[:, None]
+    low, high = np.where(is_descending, following, points), np.where(is_descending, points, following)
     first = np.clip(np.ceil(low[:, 0]), 0, rows).astype(np.int64)
     counts = np.clip(np.ceil(high[:, 0]), 0, rows).astype(np.int64) - first
     toggles = np.zeros(rows * (columns + 1), dtype=np.bool_)
@@ -170,13 +173,6 @@ def _tip_heights(planes: Sequence[Plane], typical: float) -> tuple[float, float]
 def plane_area(plane: Plane) -> float:
     """Area of what was drawn in a plane, in pixels; holes are not taken off."""
     return sum(_area(points) for points in plane.polygons)
-
-
-def _ordered_edges(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both ends of each edge, that of the smaller row first: an edge walked both ways gives bit-equal crossings."""
-    following = np.roll(points, -1, axis=0)
-    is_descending = (points[:, 0] > following[:, 0])[:, None]
-    return np.where(is_descending, following, points), np.where(is_descending, points, following)
 
 
 def _batches(counts: NDArray[np.int64]) -> list[slice]:

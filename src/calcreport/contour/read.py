@@ -7,7 +7,7 @@ refused.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -62,7 +62,13 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
         stream = unpacked(beside(path.name))
         start = read_up_to(stream, 400)
         stream.seek(0)
-        checked = _label_map(stream, start, beside)
+        checked: Checked | None = None
+        if is_nifti(start):
+            checked = check_nifti(stream)
+        elif is_nrrd(start):
+            checked = check_nrrd(stream)
+        elif is_metaimage(start):
+            checked = check_metaimage(stream, beside)
         if checked is None and not _is_dicom(start):
             refuse(
                 "mask.unknown_format",
@@ -76,28 +82,17 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            refuse(
-                "mask.not_readable",
-                "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file",
-            )
+            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file"
+            refuse("mask.not_readable", msg)
         if status.st_size > max_bytes:
-            refuse(
-                "mask.too_large", "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
-            )
+            msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
+            refuse("mask.too_large", msg)
         with path.open("rb") as stream:
             yield stream
     except (MemoryError, OverflowError):
         refuse("mask.too_large", "the lesion mask needs more memory than there is; export only the lesion")
     except OSError:
         refuse("mask.not_readable", "the lesion mask cannot be opened or read; check the path and its permissions")
-
-
-def _label_map(stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]) -> Checked | None:
-    if is_nifti(start):
-        return check_nifti(stream)
-    if is_nrrd(start):
-        return check_nrrd(stream)
-    return check_metaimage(stream, beside) if is_metaimage(start) else None
 
 
 def _is_dicom(start: bytes) -> bool:
@@ -130,10 +125,8 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
             "reference? export the contour drawn on this series",
         )
     if not inside:
-        refuse(
-            "mask.empty",
-            "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again",
-        )
+        msg = "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again"
+        refuse("mask.empty", msg)
     _refuse_overlap([mask for mask, _ in inside])
     notes = (f"{lost} lesion contour(s) lie outside this series and were not measured.",) if lost else ()
     return tuple(_contour(mask, lesion, volume, notes) for mask, lesion in inside)
@@ -142,10 +135,8 @@ def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionCon
 def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple[str, ...]) -> LesionContour:
     hu = volume.hu[mask.box][mask.voxels]
     if float(np.mean(hu < _AIR_HU)) > 0.5:
-        refuse(
-            "mask.not_in_body",
-            "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series",
-        )
+        msg = "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series"
+        refuse("mask.not_in_body", msg)
     at_edge = (p.start == 0 or p.stop == length for p, length in zip(mask.box, volume.hu.shape, strict=True))
     is_cut = lesion.is_beyond or any(at_edge) or bool((hu == NOT_IMAGED_HU).any())
     name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"
@@ -155,19 +146,14 @@ def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple
 def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
     """Two contours of one lesion (a boost inside a GTV) would be reported as two lesions."""
     for one, other in combinations(masks, 2):
-        shared = _shared_voxels(one, other)
-        if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
+        low = np.maximum(one.offset, other.offset)
+        high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
+        if (high <= low).any():
+            continue
+        parts = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
+        if np.count_nonzero(np.logical_and(*parts)) > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
             refuse(
                 "mask.overlapping",
                 f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
                 "one to measure with --lesion-roi",
             )
-
-
-def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
-    low = np.maximum(one.offset, other.offset)
-    high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
-    if (high <= low).any():
-        return 0
-    first, second = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
-    return int(np.count_nonzero(first & second))

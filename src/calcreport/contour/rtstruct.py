@@ -48,10 +48,8 @@ def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> 
 def _closed_contours(item: Dataset) -> list[Dataset]:
     contours = item.get("ContourSequence") or []
     if len(contours) > _MAX_CONTOURS:
-        refuse(
-            "mask.too_large",
-            f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion",
-        )
+        msg = f"a structure in the lesion mask has more than {_MAX_CONTOURS} contours; export only the lesion"
+        refuse("mask.too_large", msg)
     return [contour for contour in contours if str(contour.get("ContourGeometricType") or "").strip() in _CLOSED]
 
 
@@ -117,10 +115,8 @@ def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDAr
         points_mm = _points_mm(contour)
         total += len(points_mm)
         if total > _MAX_POINTS:
-            refuse(
-                "mask.too_large",
-                f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion",
-            )
+            msg = f"a structure in the lesion mask has more than {_MAX_POINTS} points; export only the lesion"
+            refuse("mask.too_large", msg)
         if len(points_mm) >= 3:
             polygons.append(geometry.index(points_mm))
     between_mm = geometry.spacing_mm[0]
@@ -131,10 +127,8 @@ def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDAr
             "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage",
         )
     if not polygons:
-        refuse(
-            "mask.empty",
-            "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again",
-        )
+        msg = "the lesion mask holds no closed contour of three or more points; draw the lesion and export it again"
+        refuse("mask.empty", msg)
     return polygons
 
 
@@ -165,10 +159,8 @@ def _planes(polygons: list[NDArray[np.float64]], between_mm: float, is_xor: bool
     starts = np.flatnonzero(np.diff(positions[order], prepend=-np.inf) * between_mm > _SAME_PLANE_MM)
     groups = np.split(order, starts[1:])
     if max(len(group) for group in groups) > _MAX_CONTOURS_A_PLANE:
-        refuse(
-            "mask.too_large",
-            f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion",
-        )
+        msg = f"the lesion mask has more than {_MAX_CONTOURS_A_PLANE} contours in one plane; export only the lesion"
+        refuse("mask.too_large", msg)
     return [
         Plane(
             # Coordinates are written with a few decimals: what they cannot tell apart must not decide which slice.

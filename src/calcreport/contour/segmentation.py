@@ -16,18 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import iter_pixels
 
-from calcreport.contour.grid import (
-    Kind,
-    LabelVolume,
-    MaskGrid,
-    PlacedMask,
-    checked_affine,
-    choose,
-    kind_of,
-    place_grid,
-    place_labels,
-    refuse,
-)
+from calcreport.contour import grid
 from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
@@ -55,7 +44,9 @@ class _Frames(NamedTuple):
     declared_step_mm: float | None
 
 
-def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
+def place_dicom(
+    stream: IO[bytes], volume: CtVolume, wanted: str | None, max_voxels: int
+) -> tuple[grid.PlacedMask, ...]:
     """Lay the lesions of an RT Structure Set or Segmentation into the CT grid, one entry each.
 
     `wanted` is the name or number of the structure chosen by the user. Raises `InputError` ``mask.unknown_format``,
@@ -66,22 +57,19 @@ def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_vox
             return place_structures(dataset, volume, wanted)
         if sop_class in _SEGMENTATIONS:
             return place_segments(dataset, volume, wanted, max_voxels)
-    return refuse(
-        "mask.unknown_format",
-        "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour",
-    )
+    msg = "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour"
+    return grid.refuse("mask.unknown_format", msg)
 
 
 def read_segments(
     stream: IO[bytes], volume: CtVolume, max_voxels: int
-) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
+) -> tuple[grid.LabelVolume, dict[int, tuple[str, ...]]]:
     """Read a Segmentation as `read_labels`; raises `InputError` ``mask.unknown_format``, ``mask.damaged`` too."""
     with _opened(stream) as (dataset, sop_class):
         if sop_class in _SEGMENTATIONS:
             return read_labels(dataset, volume, max_voxels)
-    return refuse(
-        "mask.unknown_format", "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
-    )
+    msg = "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
+    return grid.refuse("mask.unknown_format", msg)
 
 
 @contextmanager
@@ -94,10 +82,12 @@ def _opened(stream: IO[bytes]) -> Iterator[tuple[Dataset, str]]:
             dataset = pydicom.dcmread(stream, force=True)
             yield dataset, str(dataset.get("SOPClassUID") or "")
     except _DAMAGE:
-        refuse("mask.damaged", "the lesion mask is damaged or incomplete; export it again")
+        grid.refuse("mask.damaged", "the lesion mask is damaged or incomplete; export it again")
 
 
-def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
+def place_segments(
+    dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int
+) -> tuple[grid.PlacedMask, ...]:
     """Lay the lesions of a segmentation with pixel data into the CT grid, one entry each.
 
     `max_voxels` bounds what is decoded. Fractional segments are cut at half their maximum. Raises `InputError`
@@ -106,25 +96,29 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     segments = _segments(dataset)
     if _is_label_map(dataset):
-        labels = LabelVolume(codes=_codes(dataset, planes), affine=affine)
-        return place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
+        labels = grid.LabelVolume(codes=_codes(dataset, planes), affine=affine)
+        return grid.place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
     of_frame = _segment_of_frames(dataset)
     chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
     grids = (
-        MaskGrid(key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine)
+        grid.MaskGrid(
+            key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine
+        )
         for key, name in chosen.items()
     )
-    return tuple(place_grid(grid, volume.geometry) for grid in grids)
+    return tuple(grid.place_grid(one, volume.geometry) for one in grids)
 
 
-def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
+def read_labels(
+    dataset: Dataset, volume: CtVolume, max_voxels: int
+) -> tuple[grid.LabelVolume, dict[int, tuple[str, ...]]]:
     """Read every segment as a label, the last where they overlap, and their names; errors as `place_segments`."""
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     names: dict[int, tuple[str, ...]] = {
         number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))
         for number, item in _segments(dataset).items()
     }
-    return LabelVolume(codes=_codes(dataset, planes), affine=affine), names
+    return grid.LabelVolume(codes=_codes(dataset, planes), affine=affine), names
 
 
 def _segments(dataset: Dataset) -> dict[int, Dataset]:
@@ -139,14 +133,19 @@ def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[
     """As `_grid`, once frame of reference and size are known to fit."""
     frame_uid = str(dataset.get("FrameOfReferenceUID") or "")
     if volume.frame_of_reference_uid and frame_uid and frame_uid != volume.frame_of_reference_uid:
-        refuse(
+        grid.refuse(
             "mask.other_frame",
             "the lesion mask was drawn in another frame of reference than this CT series; export the segmentation of "
             "this series, or register the two first",
         )
-    _check_size(dataset, max_voxels)
+    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
+    if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
+        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
+        grid.refuse("mask.too_large", msg)
+    if len(dataset.get("PerFrameFunctionalGroupsSequence") or []) != frames:
+        grid.refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
     planes, affine = _grid(_frames(dataset), volume.geometry)
-    if (int(planes.max()) + 1) * int(dataset.Rows) * int(dataset.Columns) > max_voxels:
+    if (int(planes.max()) + 1) * rows * columns > max_voxels:
         _refuse_geometry()
     return planes, affine
 
@@ -155,30 +154,18 @@ def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted
     """Numbers and labels of the segments that are lesions, among those that have voxels or frames."""
     names = {key: str(segments[key].get("SegmentLabel") or "") if key in segments else "" for key in keys}
     kinds = (_kind(segments.get(key), name) for key, name in names.items())
-    return {key: names[key] for key in choose(names, kinds, wanted=wanted, is_drawn_for_lesions=True)}
+    return {key: names[key] for key in grid.choose(names, kinds, wanted=wanted, is_drawn_for_lesions=True)}
 
 
-def _kind(segment: Dataset | None, name: str) -> Kind:
-    by_name = kind_of(name)
-    if by_name is not Kind.UNKNOWN or segment is None:
+def _kind(segment: Dataset | None, name: str) -> grid.Kind:
+    by_name = grid.kind_of(name)
+    if by_name is not grid.Kind.UNKNOWN or segment is None:
         return by_name
     category = segment.get("SegmentedPropertyCategoryCodeSequence") or []
     code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
     if code in _ABNORMAL:
-        return Kind.LESION
-    return Kind.OTHER if code in _ANATOMY else Kind.UNKNOWN
-
-
-def _check_size(dataset: Dataset, max_voxels: int) -> None:
-    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
-    if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
-        refuse(
-            "mask.too_large",
-            "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels",
-        )
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    if len(per_frame) != frames:
-        refuse("mask.damaged", "the lesion mask does not describe every frame it declares; export it again")
+        return grid.Kind.LESION
+    return grid.Kind.OTHER if code in _ANATOMY else grid.Kind.UNKNOWN
 
 
 def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
@@ -191,7 +178,8 @@ def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         group = _group(dataset, frame, "SegmentIdentificationSequence")
         if group is None:
-            refuse("mask.damaged", "the lesion mask does not say which segment a frame belongs to; export it again")
+            msg = "the lesion mask does not say which segment a frame belongs to; export it again"
+            grid.refuse("mask.damaged", msg)
         numbers.append(int(group.ReferencedSegmentNumber))
     return np.array(numbers, dtype=np.int64)
 
@@ -233,7 +221,7 @@ def _grid(frames: _Frames, geometry: VolumeGeometry) -> tuple[NDArray[np.int64],
             affine = np.eye(4)
             affine[:3, 0], affine[:3, 1], affine[:3, 2] = step_mm, frames.row_step_mm, frames.column_step_mm
             affine[:3, 3] = frames.origins_mm[0] + planes.min() * step_mm
-            return (planes - planes.min()).astype(np.int64), checked_affine(affine)
+            return (planes - planes.min()).astype(np.int64), grid.checked_affine(affine)
     return _refuse_geometry()
 
 
@@ -256,17 +244,15 @@ def _possible_steps(
 
 
 def _refuse_geometry() -> NoReturn:
-    refuse(
-        "mask.geometry",
-        "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry",
-    )
+    msg = "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry"
+    grid.refuse("mask.geometry", msg)
 
 
 def _decoded(dataset: Dataset, indices: NDArray[np.int64]) -> Iterator[NDArray[np.integer]]:
     try:
         yield from iter_pixels(dataset, indices=indices.tolist(), raw=True)
     except (NotImplementedError, RuntimeError):
-        refuse("mask.compressed", "the pixels of the lesion mask cannot be decoded; export it uncompressed")
+        grid.refuse("mask.compressed", "the pixels of the lesion mask cannot be decoded; export it uncompressed")
 
 
 def _stack(dataset: Dataset, indices: NDArray[np.int64], planes: NDArray[np.int64]) -> NDArray[np.bool_]:

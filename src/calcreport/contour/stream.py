@@ -7,6 +7,7 @@ is damaged. So it is given a header reduced to what was checked, and exactly as 
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +126,11 @@ def decode(checked: Checked, limits: ReadingSettings) -> LabelVolume:
             voxel_bytes = 0
         if not voxel_bytes or reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
             refuse("mask.unsupported", "the lesion mask is not one volume of whole numbers; save it as a label map")
-        count = _count(reader.GetSize(), voxel_bytes, limits)
+        count = math.prod(reader.GetSize())
+        if count < 1:
+            refuse("mask.damaged", "the lesion mask declares a volume without voxels; export it again")
+        if count > limits.max_volume_voxels or count * voxel_bytes > limits.max_file_bytes:
+            refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
         affine = checked_affine(_affine(reader) if checked.affine is None else checked.affine)
         _append(path, checked.voxels, count * voxel_bytes)
         try:
@@ -133,15 +138,6 @@ def decode(checked: Checked, limits: ReadingSettings) -> LabelVolume:
         except RuntimeError:
             refuse("mask.damaged", "the lesion mask is damaged or incomplete; export it again")
     return LabelVolume(codes=_labels(sitk.GetArrayViewFromImage(image), checked.scale), affine=affine)
-
-
-def _count(size: tuple[int, int, int], voxel_bytes: int, limits: ReadingSettings) -> int:
-    if min(size) < 1:
-        refuse("mask.damaged", "the lesion mask declares a volume without voxels; export it again")
-    count = size[0] * size[1] * size[2]
-    if count > limits.max_volume_voxels or count * voxel_bytes > limits.max_file_bytes:
-        refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
-    return count
 
 
 def _affine(reader: Any) -> NDArray[np.float64]:  # noqa: ANN401 - SimpleITK has no types

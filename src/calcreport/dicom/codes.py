@@ -5,11 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
 from calcreport.errors import CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError
+from calcreport.resources import packaged_text
 
 NOTHING_TO_DO: Final = "Nothing to do."  # Remedy where there is none; it stands in the table too
 _KINDS: Final = {
@@ -26,16 +26,11 @@ class Code:
     remedy: str
 
 
-def _table() -> dict[str, Code]:
-    groups = tomllib.loads(files("calcreport.dicom").joinpath("codes.toml").read_text(encoding="utf-8"))
-    return {
-        f"{group}.{name}": Code(_KINDS[kind], meaning, remedy)
-        for group, rows in groups.items()
-        for name, (kind, meaning, remedy) in rows.items()
-    }
-
-
-CODES: Final[Mapping[str, Code]] = MappingProxyType(_table())  # stable; never reused with another meaning
+CODES: Final[Mapping[str, Code]] = MappingProxyType({  # stable; never reused with another meaning
+    f"{group}.{name}": Code(_KINDS[kind], meaning, remedy)
+    for group, rows in tomllib.loads(packaged_text("dicom/codes.toml")).items()
+    for name, (kind, meaning, remedy) in rows.items()
+})  # fmt: skip
 
 
 def message(code: str, detail: str = "") -> str:

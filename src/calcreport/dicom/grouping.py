@@ -55,12 +55,15 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
     slices, images = members.planes, members.others
     measurable = [*(plane.image for plane in slices), *(film.image for film in members.films)]
     mixed = not are_one_person([image.patient for image in measurable])
-    notes = pixel_notes(measurable)
+    derived = sorted({name for image in measurable for name in image.pixels.derived})
+    places = {(image.pixels.bits_stored, image.pixels.high_bit) for image in measurable}
+    worked_out = f"Missing in the header and worked out from the other pixel attributes: {', '.join(derived)}."
+    notes = (worked_out,) * bool(derived)
     if slices:
         first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
         is_cut = any(image.series.sop_class_uid in tags.CT_CLASSES for image in images)
         doubt = "series.mixed_patients" if mixed else "pixel.missing" if is_cut else problem
-        if has_mixed_bits(measurable):
+        if derived and len(places) > 1:  # a place of the bits that was worked out differs from that of other images
             doubt = doubt or "pixel.description"
         slices, gaps = filled(slices)
         if images:
@@ -159,18 +162,6 @@ def filled(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
             kept = [p if any(value) else replace(p, **change) for p, value in zip(kept, stated, strict=True)]
             notes.append(f"{name} is missing in {missing} images; it was taken from the others.")
     return kept, tuple(notes)
-
-
-def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:
-    """Notes on pixel attributes that the reader worked out, each once."""
-    names = sorted({name for image in images for name in image.pixels.derived})
-    return (f"Missing in the header and worked out from the other pixel attributes: {', '.join(names)}.",) * bool(names)
-
-
-def has_mixed_bits(images: Sequence[ImageHeader]) -> bool:
-    """Whether a place of the bits that was worked out differs from that of other images of the series."""
-    places = {(image.pixels.bits_stored, image.pixels.high_bit) for image in images}
-    return len(places) > 1 and any(image.pixels.derived for image in images)
 
 
 def are_one_person(patients: Sequence[PatientHeader]) -> bool:

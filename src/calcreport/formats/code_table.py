@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from calcreport.resources import packaged_text
 
-
-@cache
-def _tables() -> dict[str, Any]:
-    return tomllib.loads(packaged_text("formats/codes.toml"))
+_TABLES: Final = tomllib.loads(packaged_text("formats/codes.toml"))  # of codes
 
 
 def table_of(name: str) -> Any:  # noqa: ANN401 - as the file has it
     """Table or list of the file, such as the regions whose code HL7 and FHIR receive."""
-    return _tables()[name]
+    return _TABLES[name]
 
 
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:

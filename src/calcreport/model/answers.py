@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -22,14 +23,14 @@ _AMBIGUOUS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")  # 1,250 is 125
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # a date as YYYY-MM-DD
 
 
-def _as_answer(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
-    """Read true, false and nothing as yes, no and unknown: YAML turns a bare ``yes`` into true."""
-    if value is None:
-        return YesNo.UNKNOWN
-    if isinstance(value, bool):
-        return YesNo.YES if value else YesNo.NO
-    word = as_word(value)
-    return {"true": YesNo.YES, "false": YesNo.NO}.get(word, word) if isinstance(word, str) else word
+def reads(words: Mapping[str | None, str]) -> BeforeValidator:
+    """Read a word in any case as what it stands for, true and false (a bare ``yes`` in YAML) as yes and no."""
+
+    def read(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
+        word = as_word(value) if not isinstance(value, bool) else "yes" if value else "no"
+        return words.get(word, word) if word is None or isinstance(word, str) else word
+
+    return BeforeValidator(read)
 
 
 def read_number(value: Any) -> Any:  # noqa: ANN401
@@ -82,19 +83,7 @@ def as_word(value: Any) -> Any:  # noqa: ANN401
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _as_side(value: Any) -> Any:  # noqa: ANN401
-    """Read the letters and words of a side in any case."""
-    word = as_word(value)
-    words = {"l": "left", "r": "right", "m": "midline", "middle": "midline", "centre": "midline"}
-    return words.get(word, word) if isinstance(word, str) else word
-
-
-def _as_contrast(value: Any) -> Any:  # noqa: ANN401
-    """Read ``no`` (YAML: false) as none; ``yes`` does not say which phase."""
-    return "none" if value is False or as_word(value) == "no" else as_word(value)
-
-
-Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
+Answer = Annotated[YesNo, reads({None: "unknown", "true": "yes", "false": "no"})]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
 # A finite number, also typed with a decimal comma
@@ -106,8 +95,10 @@ Day = Annotated[datetime.date, BeforeValidator(_as_day)]  # a calendar day
 Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
 """Free text of a line, lower case."""
 
-Side = Annotated[Laterality, BeforeValidator(_as_side)]
+Side = Annotated[
+    Laterality, reads({"l": "left", "r": "right", "m": "midline", "middle": "midline", "centre": "midline"})
+]
 """``left``, ``right``, ``midline`` or ``unknown``; ``L`` and ``R`` are read as such."""
 
-ContrastPhase = Annotated[Literal["none", "venous", "arterial", "unknown"], BeforeValidator(_as_contrast)]
-"""Phase of the contrast agent; a bare ``no`` is none."""
+ContrastPhase = Annotated[Literal["none", "venous", "arterial", "unknown"], reads({"no": "none"})]
+"""Phase of the contrast agent; a bare ``no`` is none, ``yes`` does not say which phase."""

@@ -8,20 +8,14 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
+from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word, reads
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
 from calcreport.model.terms import Hidden
 from calcreport.model.typed_mistakes import checked, without_unknown
 
 
-def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
-    """Read a bare ``no`` (YAML: false) as no growth."""
-    word = as_word(value)
-    return "none" if value is False or word == "no" else "unknown" if value is None else word
-
-
-def _as_list(value: Any) -> Any:  # noqa: ANN401
+def _as_list(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
     """Read ``no`` as nothing and ``yes`` as a limitation nobody named."""
     word = {True: "yes", False: "no"}[value] if isinstance(value, bool) else as_word(value)
     known = {"no": (), "none": (), "yes": ("not specified",), "unknown": None}
@@ -101,7 +95,7 @@ class FeltMass(Record):
 class Growth(Record):
     """The course as described."""
 
-    rate: Annotated[Literal["none", "slow", "rapid", "unknown"], BeforeValidator(_as_rate)] = "unknown"
+    rate: Annotated[Literal["none", "slow", "rapid", "unknown"], reads({None: "unknown", "no": "none"})] = "unknown"
     weeks: Weeks | None = None
     """Time over which it grew."""
     stable_months: Months | None = None

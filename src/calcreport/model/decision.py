@@ -7,19 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from calcreport.model.report import (
-    Concern,
-    Differential,
-    Flags,
-    FlagState,
-    Laboratory,
-    LesionGrowth,
-    OtherAnswerLesion,
-    PatientLevel,
-    Recommendation,
-    Record,
-    UsedInput,
-)
+from calcreport.model import report
 
 Capability = Literal[
     "is_commonest", "is_systemic", "is_tumour", "is_open", "is_of_bone", "contests_benign", "forbids_biopsy",
@@ -28,7 +16,7 @@ Capability = Literal[
 """A column of the rule tables that says what a class, a recommendation or a row of a flag is; docs/usage.md."""
 
 
-class Capabilities(Record):
+class Capabilities(report.Record):
     """What the rule tables say of their classes, recommendations and rows of flags, by id."""
 
     classes: dict[str, frozenset[Capability]] = Field(default_factory=dict)
@@ -52,18 +40,18 @@ class Capabilities(Record):
         return any(capability in self.recommendations.get(name, ()) for name in names)
 
 
-class LesionDecision(Record):
+class LesionDecision(report.Record):
     """The rules' answer for one lesion; field meanings as in the report."""
 
-    flags: Flags
-    concern: Concern
-    differential: tuple[Differential, ...]
-    recommendations: tuple[Recommendation, ...]
+    flags: report.Flags
+    concern: report.Concern
+    differential: tuple[report.Differential, ...]
+    recommendations: tuple[report.Recommendation, ...]
     notes: tuple[str, ...] = ()
-    growth: LesionGrowth | None = None
+    growth: report.LesionGrowth | None = None
 
 
-class ChangedLesion(OtherAnswerLesion):
+class ChangedLesion(report.OtherAnswerLesion):
     """What another answer would change about one lesion, which has no name yet."""
 
     lesion: str = ""
@@ -71,31 +59,29 @@ class ChangedLesion(OtherAnswerLesion):
     """Place of the lesion among those given."""
 
 
-class WouldChange(Record):
-    """One answer to one unknown input that would change the concern, a flag or the leading class."""
+class WouldChange(report.Record):
+    """An answer to an unknown input that would change concern, a flag or the leading class; see `OtherAnswer`."""
 
     input: str
-    """As in the clinical file; ``lesion.`` before a field of the findings."""
     answer: str
-    concern_now: Concern
-    concern: Concern
-    """Of the study with this answer."""
+    concern_now: report.Concern
+    concern: report.Concern
     lesions: tuple[ChangedLesion, ...]
     is_remote: bool = False
     """The answer would be a surprise here: kept, and not worth a line of the text."""
 
 
-class Decision(Record):
+class Decision(report.Record):
     """The rules' answer for the patient, lesions in the order they were given."""
 
     lesions: tuple[LesionDecision, ...]
-    patient: PatientLevel
-    concern: Concern
-    flags_summary: dict[str, FlagState]
-    recommendations: tuple[Recommendation, ...]
+    patient: report.PatientLevel
+    concern: report.Concern
+    flags_summary: dict[str, report.FlagState]
+    recommendations: tuple[report.Recommendation, ...]
     limitations: tuple[str, ...] = ()
-    laboratory: Laboratory | None = None
-    inputs: tuple[UsedInput, ...] = ()
+    laboratory: report.Laboratory | None = None
+    inputs: tuple[report.UsedInput, ...] = ()
     capabilities: Capabilities = Field(default_factory=Capabilities)
     would_change: tuple[WouldChange, ...] = ()
     """What matters most first."""

@@ -82,7 +82,6 @@ class FilmImage:
     """Same shape; false outside collimator and shutter as the header draws them, and for padding; read-only."""
     scale: FilmScale
     view: FilmView
-    """Lengths; how it was taken."""
     reference: SliceReference
     series_instance_uid: str = ""
     frame_of_reference_uid: str | None = None
@@ -200,6 +199,5 @@ class FilmFindings:
     lesions: tuple[ProjectedLesion, ...]
     """Largest first."""
     excluded: tuple[Excluded, ...]
-    """Dense things that are not lesions, with reasons."""
     notes: tuple[str, ...] = ()
     """Limits that concern more than one film (views that could not be tied …)."""

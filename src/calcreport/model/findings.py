@@ -250,10 +250,7 @@ class Findings(Record):
 def finding_of(
     lesion: MeasuredLesion | ProjectedLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None
 ) -> LesionFinding:
-    """Take over a measured lesion for the decision logic: the same numbers, and those features that the rules know.
-
-    `voxel_diagonal_mm` is the space diagonal of one voxel; ``None`` when a length has no such error.
-    """
+    """Take over a measured lesion for the decision logic: the same numbers, and those features that the rules know."""
     return LesionFinding(
         id=lesion_id, location=FindingLocation(**_shared(lesion.location, FindingLocation)),
         voxel_diagonal_mm=voxel_diagonal_mm, failed_checks=lesion.failed_checks, **finding_facts(lesion),

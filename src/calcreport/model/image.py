@@ -48,7 +48,6 @@ class CtVolume:
     """Shape ``(slices, rows, columns)``; Hounsfield units, read-only. Voxels not imaged hold `NOT_IMAGED_HU`, every
     other voxel is at least `LOWEST_HU`."""
     geometry: VolumeGeometry
-    """Position of every voxel centre, LPS mm."""
     slices: tuple[SliceReference, ...]
     """One entry a slice, in slice order."""
     ceiling_hu: int | None = None
@@ -70,12 +69,10 @@ class Acquisition:
     """How a CT series was made, as its header says; ``None`` where the header is silent."""
 
     kvp: float | None = None
-    """Tube voltage in kV."""
     slice_thickness_mm: float | None = None
     """Slice Thickness attribute in mm: shown, never used for volume."""
     kernel: str | None = None
     contrast: Contrast = Contrast.UNKNOWN
-    """From the header; `Contrast.UNKNOWN` when it does not settle the matter."""
     patient_position: str | None = None
     """HFS, FFS …; shown only, never used for sides."""
     body_part: str | None = None

@@ -43,15 +43,12 @@ class Incidental(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentalFinding:
-    """One deposit that belongs to an organ, vessel, gut or airway, as found on one CT series."""
+    """One deposit that belongs to an organ, vessel, gut or airway, on one CT series; fields as in `Incidental`."""
 
     kind: IncidentalKind
     structure: str | None = None
-    """As in `Incidental`."""
     bbox_lps_mm: tuple[Point, Point]
-    """Lowest and highest corner of the box around its outer edges, patient LPS mm."""
     largest_mm: float
-    """Its longest dimension, mm."""
     first_slice: int
     last_slice: int
     """Index of the first and the last axial slice that show it, both inclusive."""

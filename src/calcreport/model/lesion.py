@@ -7,22 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.model import report
 from calcreport.model.drawn import DrawnOutline
 from calcreport.model.geometry import lock
 from calcreport.model.incidental import Doubt, IncidentalFinding
-from calcreport.model.report import (
-    BoneRelation,
-    Density,
-    Depth,
-    Excluded,
-    Foci,
-    Location,
-    Mass,
-    Pattern,
-    Point,
-    Size,
-    Thresholds,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,8 +61,8 @@ class LesionContour:
 class Segment:
     """A measured line from one point to another, both LPS mm; `length_mm` is its length."""
 
-    start_lps_mm: Point
-    end_lps_mm: Point
+    start_lps_mm: report.Point
+    end_lps_mm: report.Point
     length_mm: float
 
 
@@ -82,14 +70,14 @@ class Segment:
 class LesionFacts:
     """What measuring says of a lesion on CT and on radiographs alike, before any rule applies."""
 
-    size: Size
-    foci: Foci
-    mass: Mass = field(default_factory=Mass)
-    density: Density = field(default_factory=Density)
-    depth: Depth
-    pattern: Pattern
-    bone_relation: BoneRelation
-    location: Location
+    size: report.Size
+    foci: report.Foci
+    mass: report.Mass = field(default_factory=report.Mass)
+    density: report.Density = field(default_factory=report.Density)
+    depth: report.Depth
+    pattern: report.Pattern
+    bone_relation: report.BoneRelation
+    location: report.Location
     notes: tuple[str, ...] = ()
     failed_checks: tuple[str, ...] = ()
     """Codes of the `Doubt` of the series it was measured on."""
@@ -102,7 +90,6 @@ class MeasuredLesion(LesionFacts):
     mineral: VoxelMask | None
     """Mineralised voxels; ``None`` for a contour without mineral."""
     contour: VoxelMask | None = None
-    """The reader's contour of the whole lesion; ``None`` without one."""
     key_slice: int
     """Index of the axial slice that shows it best."""
     longest: Segment | None = None
@@ -122,11 +109,9 @@ class CtFindings:
 
     lesions: tuple[MeasuredLesion, ...]
     """Largest first."""
-    excluded: tuple[Excluded, ...]
-    """Dense things that are not lesions, with reasons."""
-    thresholds: Thresholds
+    excluded: tuple[report.Excluded, ...]
+    thresholds: report.Thresholds
     threshold_reason: str
-    """Why these limits, in words."""
     noise_hu: float
     """Standard deviation of the noise in soft tissue, HU."""
     notes: tuple[str, ...]
@@ -136,6 +121,5 @@ class CtFindings:
     regions: tuple[str, ...] = ()
     """Parts of the body the image shows, from the head down, with their side where it is known."""
     incidental: tuple[IncidentalFinding, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
     doubts: tuple[Doubt, ...] = ()
     """Checks of the run on itself that failed; `notes` need not repeat them."""

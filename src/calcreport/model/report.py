@@ -260,7 +260,6 @@ class Differential(Record):
     certainty: Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"] = "possible"
     """Step of the certainty ladder; an indeterminate entry reads "cannot be determined"."""
     rule: str = ""
-    """Row of the rule table that spoke: the id of this statement."""
     is_tumour: bool = False
     """The class is a tumour: behind something likelier the text names it as not excluded."""
 
@@ -272,7 +271,6 @@ class Recommendation(Record):
     text: str
     sources: tuple[str, ...]
     rule: str = ""
-    """Row of the rule table that spoke: the id of this statement."""
     is_referral: bool = False
     """It calls for sarcoma-centre opinion."""
     forbids_biopsy: bool = False

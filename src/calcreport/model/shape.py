@@ -57,7 +57,6 @@ class LesionShape(Record):
     """Where a lesion is, voxel by voxel."""
 
     key_slice: int | None = None
-    """CT: index of the slice that shows it best."""
     mineral: PackedMask | None = None
     contour: PackedMask | None = None
     longest: Line | None = None

@@ -63,7 +63,6 @@ class FilmTechnique(Record):
     sop_instance_uid: str
     instance_number: int | None
     view: str | None
-    """View Position, such as ``"AP"``."""
     laterality: Literal["left", "right", "both"] | None
     body_part: str | None = None
     rows: int
@@ -73,7 +72,6 @@ class FilmTechnique(Record):
     """Distance between rows, between columns, in the plane that `scale` names."""
     calibration: str | None = None
     magnification: float | None = None
-    """Stated by the header; shown, never applied."""
     kvp: float | None = None
     noise: float | None = None
     """Standard deviation in soft tissue, in the film's own grey values."""
@@ -91,7 +89,6 @@ class Technique(Record):
     kernel: str | None
     contrast: Literal["none", "venous", "arterial", "given_phase_unknown", "unknown"]
     threshold_hu: Thresholds | None
-    """``None`` for radiographs: they have no Hounsfield units."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
     threshold_reason: str = ""
     noise_hu: float | None = None

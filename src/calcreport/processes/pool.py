@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
@@ -199,8 +200,9 @@ def _serve(
         return
     if memory_bytes is not None:
         with suppress(OSError, ValueError):
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])  # held already; on Linux
             hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory_bytes, hard))
+            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory_bytes, hard))
     for other in foreign:  # a copy kept open here would hide the end of the parent
         other.close()
     while True:
@@ -225,9 +227,3 @@ def _attempt(work: Callable[[Any, Report], Any], task: object, report: Report) -
     except Exception as error:  # noqa: BLE001  # last resort of a worker: one bad study never stops the others
         msg = f"an internal error ({type(error).__name__}) stopped this study; please report it (--debug shows where)"
         return Crash(code="internal.error", message=msg, detail=traceback.format_exc())
-
-
-def _address_space() -> int:
-    """Bytes of address space that the process has already; on Linux."""
-    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 - a file of the kernel
-        return int(stream.read().split()[0]) * resource.getpagesize()

@@ -26,15 +26,8 @@ from calcreport.model.report import Report, Software
 from calcreport.progress import Progress
 from calcreport.rules import Ruleset, decide, decide_and_ask
 from calcreport.settings import Settings
+from calcreport.study import kept
 from calcreport.study.folder import ResultsFolder, read_bytes
-from calcreport.study.kept import (
-    NOTE_FILE,
-    REVIEW_FILE,
-    WrittenReview,
-    carry_record,
-    note_lesions,
-    refuse_other_lesions,
-)
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, read_summary, status_of
 from calcreport.study.write import SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
@@ -46,7 +39,7 @@ class RenderJob:
 
     report: Report = field(repr=False)
     """As written or edited."""
-    review: WrittenReview | None = field(repr=False)
+    review: kept.WrittenReview | None = field(repr=False)
     templates: Templates
     ruleset: Ruleset
     software: Software
@@ -75,7 +68,7 @@ def revise_report(job: RenderJob, progress: Progress) -> Report:
         facts, before = set_rejected_apart(job.report, rule_findings)
     else:
         drafted, before = restore(job.report, rule_findings)
-        refuse_other_lesions(drafted, job.review)
+        kept.refuse_other_lesions(drafted, job.review)
         facts, before = apply_review(drafted, before, job.review.review)
     refuse_unknown(facts.lesions, {lesion.id for lesion in before.lesions})
     refreshed = refresh(facts, before, job.templates.statements)
@@ -144,11 +137,11 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
-            files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
+            files |= {kept.REVIEW_FILE: job.review.text, kept.NOTE_FILE: kept.note_lesions(report, job.review.text)}
         if job.path is not None and (read_bytes(job.path) or b"").removeprefix(BOM_UTF8) != job.text.encode():
             msg = "the report was changed by somebody else while it was rendered; render it again"
             raise UsageError(msg, code="render.changed_meanwhile")
-        files |= carry_record(results, job.folder.name, report, files)
+        files |= kept.carry_record(results, job.folder.name, report, files)
         results.write_study(job.folder.name, files)
         _update_overview(results, job.folder.parent, job.folder.name, report, job.templates)
     finally:

@@ -100,7 +100,6 @@ class MeasuredStudy:
     study: Study
     """As the header says, with the modality of what was measured."""
     series: tuple[SeriesEntry, ...]
-    """Every series of the study and its outcome."""
     evidence: ReportEvidence
     rule_findings: Findings
     imaging: tuple[Imaging, ...]
@@ -109,9 +108,7 @@ class MeasuredStudy:
     limitations: tuple[str, ...] = ()
     """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()
-    """Parts of the body that the study covers, and whether each was searched."""
     incidental: tuple[Incidental, ...] = ()
-    """Mineral of organs, vessels, gut and airway."""
 
 
 class RefusedStudyError(Exception):
@@ -124,14 +121,9 @@ class RefusedStudyError(Exception):
 
 
 def entry_of_series(
-    series: SeriesFiles,
-    status: Literal["analysed", "skipped", "refused"],
-    code: str,
-    message: str,
-    *,
-    image_count: int | None = None,
+    series: SeriesFiles, status: Literal["analysed", "skipped", "refused"], code: str, message: str
 ) -> SeriesEntry:
-    """Row of a series in the report; `image_count` where it is not that of its slices."""
+    """Row of a CT series in the report."""
     stack = f" Stack: {series.stack}." if series.stack else ""
     return SeriesEntry(
         series_instance_uid=series.uid,
@@ -141,5 +133,5 @@ def entry_of_series(
         message=message + stack,
         series_number=series.number,
         description=series.description,
-        image_count=len(series.planes) if image_count is None else image_count,
+        image_count=len(series.planes),
     )

@@ -137,7 +137,10 @@ def _check_air(values: _Values) -> bool:
     if air >= _SOME_AIR and air >= _MANY * values.share(*_ROUND_AIR_HU):
         return True
     background = values.peak(*_BACKGROUND_HU)
-    if _is_even(values, background) and values.near(background.hu, _PEAK_HU) >= _MANY:
+    # The peak of air, below which nothing lies: a twentieth at most, in lung a sixth at least.
+    low, flank, high = (background.hu + step for step in (-_ROUND_PEAK_HU, -_EDGE_HU, _EDGE_HU))
+    is_even = background.purity >= _SHARP or values.share(low, flank) <= _MANY * values.share(low, high)
+    if is_even and values.near(background.hu, _PEAK_HU) >= _MANY:
         raise problem("calibration.air", f"background at {background.hu:.0f}")
     lowest, highest = float(values.hu.min()), float(values.hu.max())
     if abs(lowest) <= _NEAR_ZERO_HU and values.share(-np.inf, lowest + _EVEN_HU) >= 2 * _MANY:
@@ -145,12 +148,6 @@ def _check_air(values: _Values) -> bool:
     if lowest >= 0 and _PICTURE_TOP_HU[0] < highest <= _PICTURE_TOP_HU[1]:
         raise problem("calibration.implausible", f"all values lie between {lowest:.0f} and {highest:.0f}")
     return False
-
-
-def _is_even(values: _Values, peak: _Peak) -> bool:
-    """Whether a peak is that of air: nothing lies below it (a twentieth at most; a sixth at least in lung)."""
-    low, high = peak.hu - _ROUND_PEAK_HU, peak.hu + _EDGE_HU
-    return peak.purity >= _SHARP or values.share(low, peak.hu - _EDGE_HU) <= _MANY * values.share(low, high)
 
 
 def _check_tissue(values: _Values) -> int:

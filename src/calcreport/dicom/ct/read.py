@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calcreport.dicom.codecs import Frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct import plausibility
-from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
+from calcreport.dicom.ct.pixels import check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import Plane
@@ -53,12 +53,17 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     planes, geometry = stack.planes, stack.geometry
     hu, sample = _read_all(stack)
     notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
+    lowest = min(scale.ceiling_hu for scale in set(stack.scales))
+    if lowest < _WIDE_SCALE_HU:
+        ceiling_hu: int | None = int(np.floor(lowest))
+    else:  # clipped at the top of the usual scale, or nowhere
+        ceiling_hu = _USUAL_CEILING_HU if max(int(part.max()) for part in hu) == _USUAL_CEILING_HU else None
     references = ((plane.image.instance_uid, plane.image.instance_number, plane.frame) for plane in planes)
     volume = CtVolume(
         hu=hu,
         geometry=geometry,
         slices=tuple(SliceReference(sop_instance_uid=uid, instance_number=n, frame=f) for uid, n, f in references),
-        ceiling_hu=_ceiling(stack.scales, hu),
+        ceiling_hu=ceiling_hu,
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
@@ -119,14 +124,6 @@ def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = list(pool.map(read_some, range(0, len(hu), _CHUNK)))
     return hu, np.concatenate(parts)
-
-
-def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
-    """HU from which a voxel is a lower bound, or ``None`` on a wide scale that reaches its top nowhere."""
-    lowest = min(scale.ceiling_hu for scale in set(scales))
-    if lowest < _WIDE_SCALE_HU:
-        return int(np.floor(lowest))
-    return _USUAL_CEILING_HU if max(int(part.max()) for part in hu) == _USUAL_CEILING_HU else None
 
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note

@@ -46,7 +46,10 @@ def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometr
         raise problem("geometry.not_a_volume")
     axes = _axes(planes)
     rows, columns, row_mm, column_mm = _grid(planes)
-    points = _points(planes)
+    for plane in planes:
+        if plane.position_mm is None:
+            raise problem("geometry.no_position", f"image {_number(plane)}")
+    points = np.array([plane.position_mm for plane in planes], dtype=np.float64)
     normal = np.cross(axes[0], axes[1])
     along = points @ normal
     order = np.argsort(along, kind="stable")
@@ -102,13 +105,6 @@ def _grid(planes: Sequence[Plane]) -> tuple[int, int, float, float]:
     if len(sizes) > 1 or np.ptp(spacings, axis=0).max() > _UNIT_TOLERANCE:
         raise problem("geometry.mixed_size")
     return pixels.rows, pixels.columns, spacing[0], spacing[1]
-
-
-def _points(planes: Sequence[Plane]) -> NDArray[np.float64]:
-    for plane in planes:
-        if plane.position_mm is None:
-            raise problem("geometry.no_position", f"image {_number(plane)}")
-    return np.array([plane.position_mm for plane in planes], dtype=np.float64)
 
 
 def _number(plane: Plane) -> str:

@@ -214,7 +214,9 @@ def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
     """View of a film, and notes on contradictions and on turned fields of view."""
     position, notes = _position(film)
     side, side_notes = _side(film)
-    body_part, orientation = film.image.series.body_part, _orientation(film)
+    words, body_part = values.keywords(film.raw(tags.PATIENT_ORIENTATION)), film.image.series.body_part
+    is_sound = len(words) == 2 and all(word and set(word) <= _DIRECTIONS for word in words)  # PS3.3 C.7.6.1.1.1
+    orientation = (words[0], words[1]) if is_sound else None
     view = FilmView(position=position, laterality=side, body_part=body_part, patient_orientation=orientation)
     return view, (*notes, *side_notes, *_turned(film))
 
@@ -240,14 +242,6 @@ def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
     if of_image and of_series and of_image != of_series:
         return None, ("Image Laterality and Laterality contradict each other; the side is not known.",)
     return of_image or of_series, ()
-
-
-def _orientation(film: FilmHeader) -> tuple[str, str] | None:
-    """Patient Orientation where both directions are made of the letters L, R, A, P, H and F (PS3.3 C.7.6.1.1.1)."""
-    words = values.keywords(film.raw(tags.PATIENT_ORIENTATION))
-    if len(words) != 2 or not all(word and set(word) <= _DIRECTIONS for word in words):
-        return None
-    return words[0], words[1]
 
 
 def _turned(film: FilmHeader) -> tuple[str, ...]:

@@ -104,7 +104,9 @@ def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.floa
     slope_raw, intercept_raw = (values.strip(film.raw(tag) or b"") for tag in (tags.SLOPE, tags.INTERCEPT))
     if film.item.sequences.get(tags.MODALITY_LUT):
         table = table_of(tables, tags.MODALITY_LUT, pixels, is_signed=pixels.representation == 1)
-        if table is None or not _is_monotonic(table.apply(_possible_values(pixels))):
+        steps = np.diff([] if table is None else table.apply(_possible_values(pixels)))
+        # An output that turns back, or is always the same, would give two attenuations one value.
+        if table is None or not (((steps >= 0).all() or (steps <= 0).all()) and steps.any()):
             raise problem("calibration.modality_lut")
         notes = ["Modality LUT and rescale are both present; the LUT is used."] if slope_raw or intercept_raw else []
         return table.apply, notes
@@ -114,12 +116,6 @@ def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.floa
     if abs(intercept) > abs(slope) * _LARGEST_SHIFT:
         raise problem("calibration.film_rescale")
     return (lambda stored: stored * slope + intercept), []
-
-
-def _is_monotonic(outputs: NDArray[np.float64]) -> bool:
-    """Whether outputs never turn back, and are not all the same: else two attenuations would share a value."""
-    steps = np.diff(outputs)
-    return bool(((steps >= 0).all() or (steps <= 0).all()) and steps.any())
 
 
 def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:

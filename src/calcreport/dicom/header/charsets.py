@@ -52,18 +52,12 @@ def decode(raw: bytes, charset: bytes | None) -> Decoded:
     """Characters of a text value; it and Specific Character Set are given as they stand in the file."""
     if raw.isascii() and b"\x1b" not in raw:
         return Decoded(raw.decode(_ASCII), is_as_declared=True)
-    declared = _codecs(charset)
-    pieces = _ESCAPE.split(raw)
-    if len(pieces) == 1:
-        return _whole(raw, declared)
-    return _extended(pieces, declared)
-
-
-def _codecs(charset: bytes | None) -> list[str]:
-    """Codecs of the declared sets, the first one first; empty and unknown terms count as ASCII."""
+    # The first one first; empty and unknown terms count as ASCII.
     terms = (charset or b"").decode(_ASCII, "replace").upper().split("\\")
     matches = (_TERM.match(term.strip(" \0")) for term in terms)
-    return [_SETS.get(match[1], _ASCII) if match else _ASCII for match in matches]
+    declared = [_SETS.get(match[1], _ASCII) if match else _ASCII for match in matches]
+    pieces = _ESCAPE.split(raw)
+    return _whole(raw, declared) if len(pieces) == 1 else _extended(pieces, declared)
 
 
 def _whole(raw: bytes, declared: list[str]) -> Decoded:

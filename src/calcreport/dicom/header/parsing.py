@@ -9,17 +9,8 @@ from functools import lru_cache
 from typing import Final
 
 from calcreport.dicom.codes import problem
-from calcreport.dicom.header import tags, values
+from calcreport.dicom.header import image_header, tags, values
 from calcreport.dicom.header.elements import Encoding, Item, MoreNeeded, PixelPlace, Selection, Walker, looks_explicit
-from calcreport.dicom.header.image_header import (
-    NO_UID,
-    FilmHeader,
-    ImageHeader,
-    PatientHeader,
-    PixelDescription,
-    Plane,
-    SeriesHeader,
-)
 from calcreport.dicom.source import ByteSource, DeflatedSource
 
 HEAD_BYTES: Final = 16_384  # read first: holds the header of most CT files; more is read when it does not
@@ -103,7 +94,7 @@ _EXPLICIT: Final = Encoding(is_explicit=True)  # of file meta information and de
 
 def read_header(
     source: ByteSource, head: bytes, *, inflate_limit: int, may_lack_uids: bool = False
-) -> tuple[ImageHeader, Item]:
+) -> tuple[image_header.ImageHeader, Item]:
     """Parse the header of a DICOM file, and give the items it was read from (for `planes_of`).
 
     `head` is the first bytes, at least the preamble and the file meta information when it has them; a deflated data set
@@ -129,11 +120,11 @@ def read_header(
         raise problem("file.no_uid")
     if not image.instance_uid:
         content = hashlib.sha256(head + repr(sorted(item.values.items())).encode()).hexdigest()
-        image = replace(image, instance_uid=f"{NO_UID}{content[:24]}")
+        image = replace(image, instance_uid=f"{image_header.NO_UID}{content[:24]}")
     return image, item
 
 
-def walk_again(image: ImageHeader, kept: Selection) -> Item:
+def walk_again(image: image_header.ImageHeader, kept: Selection) -> Item:
     """Other attributes of a file whose header was read; errors as for `read_header`."""
     head = image.source.head(HEAD_BYTES)
     if isinstance(image.source, DeflatedSource):
@@ -142,12 +133,12 @@ def walk_again(image: ImageHeader, kept: Selection) -> Item:
     return _data_set(image.source, head, offset, _encoding(head, offset, syntax), kept)[0]
 
 
-def film_of(image: ImageHeader) -> FilmHeader:
+def film_of(image: image_header.ImageHeader) -> image_header.FilmHeader:
     """Radiograph of a file whose storage class says that it is one; errors as for `read_header`."""
-    return FilmHeader(image=image, item=walk_again(image, _FILM_SELECTION))
+    return image_header.FilmHeader(image=image, item=walk_again(image, _FILM_SELECTION))
 
 
-def tables_of(film: FilmHeader) -> Item:
+def tables_of(film: image_header.FilmHeader) -> Item:
     """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
     return walk_again(film.image, _FILM_TABLES)
 
@@ -211,14 +202,19 @@ def _data_set(
             head = source.head(length)
 
 
-def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding) -> ImageHeader:
+def _image(
+    source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding
+) -> image_header.ImageHeader:
     raw = item.values
     if values.uid(raw.get(tags.SOP_CLASS)) == tags.DICOMDIR:
         raise problem("file.dicomdir")
     if not raw:
         raise problem("file.not_dicom")
     study, series, instance = (_uid(raw.get(tag)) for tag in (tags.STUDY_UID, tags.SERIES_UID, tags.SOP_INSTANCE))
-    return ImageHeader(
+    # Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded.
+    coded = item.sequences.get(tags.CONTRAST_AGENTS, [])
+    agents = tuple((_meaning([one]), _meaning(one.sequences.get(tags.CONTRAST_ROUTES, []))) for one in coded)
+    return image_header.ImageHeader(
         source=source,
         study_uid=study,
         series_uid=series,
@@ -226,7 +222,7 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
         patient=_patient(tuple(raw.get(tag) for tag in _PATIENT)),
-        series=_series(tuple(raw.get(tag) for tag in _SERIES), _agents(item), syntax),
+        series=_series(tuple(raw.get(tag) for tag in _SERIES), agents, syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
 
@@ -240,11 +236,11 @@ def _uid(raw: bytes | None) -> str:
 
 
 @lru_cache(maxsize=256)
-def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
+def _patient(raw: tuple[bytes | None, ...]) -> image_header.PatientHeader:
     of = dict(zip(_PATIENT, raw, strict=True))
     study_date = values.day(of[_STUDY_DATE])
     at_study = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
-    return PatientHeader(
+    return image_header.PatientHeader(
         **{name: convert(of[tag], of[tags.CHARSET]) for name, (tag, convert) in _PATIENT_TEXTS.items()},
         birth_date=at_study.birth_date,
         sex=values.sex(of[_SEX]),
@@ -252,12 +248,6 @@ def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
         age_note=at_study.note,
         study_date=study_date,
     )
-
-
-def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
-    """Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded."""
-    agents = item.sequences.get(tags.CONTRAST_AGENTS, [])
-    return tuple((_meaning([agent]), _meaning(agent.sequences.get(tags.CONTRAST_ROUTES, []))) for agent in agents)
 
 
 def _meaning(codes: list[Item]) -> bytes:
@@ -270,13 +260,15 @@ def _is_amount(raw: bytes | None) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
+def _series(
+    raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str
+) -> image_header.SeriesHeader:
     of = dict(zip(_SERIES, raw, strict=True))
     charset = of[tags.CHARSET]
     named = (of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], *(agent for agent, _ in agents))
     routes = (of[tags.CONTRAST_ROUTE], *(route for _, route in agents))
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
-    return SeriesHeader(
+    return image_header.SeriesHeader(
         **{name: values.text(of[tag], charset) for name, tag in _SERIES_TEXTS.items()},
         **{name: values.keyword(of[tag]) for name, tag in _SERIES_WORDS.items()},
         modality=values.keyword(of[tags.MODALITY]) or "",
@@ -294,7 +286,9 @@ def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ..
     )
 
 
-def _pixels(raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_big: bool) -> PixelDescription:
+def _pixels(
+    raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_big: bool
+) -> image_header.PixelDescription:
     of = {name: values.unsigned_16(raw.get(tag), is_big_endian=is_big) for name, tag in _PIXEL_NUMBERS.items()}
     photometric, derived = values.keyword(raw.get(tags.PHOTOMETRIC)), []
     if of["bits_stored"] and not raw.get(_PIXEL_NUMBERS["high_bit"]):
@@ -306,7 +300,7 @@ def _pixels(raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_
     if photometric in tags.GREY and not raw.get(_PIXEL_NUMBERS["samples"]):
         of["samples"] = 1  # PS3.3 C.7.6.3.1.2
         derived.append("Samples per Pixel")
-    return PixelDescription(
+    return image_header.PixelDescription(
         **of,
         transfer_syntax=syntax,
         frames=values.integer(raw[tags.FRAMES]) if tags.FRAMES in raw else 1,
@@ -317,10 +311,10 @@ def _pixels(raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_
     )
 
 
-def plane_of(image: ImageHeader, item: Item, *, frame: int | None = None) -> Plane:
+def plane_of(image: image_header.ImageHeader, item: Item, *, frame: int | None = None) -> image_header.Plane:
     """Make the slice that `item` describes: a single-frame data set, or all attributes of one frame."""
     raw = item.values
-    return Plane(
+    return image_header.Plane(
         image=image,
         frame=frame,
         position_mm=values.decimals(raw.get(tags.POSITION), 3),
@@ -342,7 +336,7 @@ def plane_of(image: ImageHeader, item: Item, *, frame: int | None = None) -> Pla
 _FROM_DATA_SET: Final = (tags.IMAGE_TYPE, tags.VOLUMETRIC, tags.ACQUISITION_DATE_TIME, tags.KERNEL)
 
 
-def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
+def planes_of(image: image_header.ImageHeader, item: Item) -> tuple[image_header.Plane, ...]:
     """Slices of a file, in frame order.
 
     Raises `GeometryError` ``geometry.functional_groups`` when a multi-frame header does not describe each frame once;

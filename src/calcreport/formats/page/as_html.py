@@ -14,7 +14,7 @@ from calcreport.formats.characters import make_visible, to_ascii
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, inline_script, preformat, render_template, trusted
 from calcreport.formats.text.as_text import write_section
-from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
+from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report, Study
 from calcreport.text.film import name_films, refer
 from calcreport.text.impression import changes_management, list_flags, longest_mm
 from calcreport.text.narrative import Narrative, narrate
@@ -256,6 +256,13 @@ class IndexEntry:
     message: str = ""
     """Why it was refused, and what to do."""
 
+    @classmethod
+    def of(cls, study: Study, **more: Any) -> IndexEntry:  # noqa: ANN401 - fields
+        """Row of a study, with what its header says."""
+        title = study.description or study.body_part or study.modality
+        patient = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
+        return cls(title=title, patient=patient, date=show_date(study.study_date), **more)
+
     @property
     def link(self) -> str:
         """Address of its page; empty when it has none."""
@@ -265,13 +272,10 @@ class IndexEntry:
 
 def index_entry(report: Report, folder: str) -> IndexEntry:
     """Make the row of a reported study."""
-    study = report.study
-    return IndexEntry(
+    return IndexEntry.of(
+        report.study,
         folder=folder,
         status="reported" if report.lesions or report.rejected else "no_calcification",
-        title=study.description or study.body_part or study.modality,
-        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
-        date=show_date(study.study_date),
         lesion_count=len(report.lesions),
         concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
     )

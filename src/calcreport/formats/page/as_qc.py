@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import count
 from typing import Final
 from urllib.parse import quote
 
@@ -24,11 +25,9 @@ class QcRow:
     """A study on the page; nothing identifies the patient."""
 
     folder: str
-    """Name of its folder beside the page."""
     status: str
     code: str
     message: str
-    """Why it was refused, and what to do."""
     concern: str
     """Empty when nothing was measured."""
     lesion_count: int
@@ -51,15 +50,9 @@ class QcRow:
 
 def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> bytes:
     """Render the page; `folder` is that of the results, for the command that opens a review."""
-    total = 0
-
-    def counted() -> Iterable[QcRow]:
-        nonlocal total
-        for row in rows:
-            total += 1
-            yield row
-
-    kept = nsmallest(_MOST_ROWS, counted(), key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
+    numbers = count()
+    counted = (row for row, _ in zip(rows, numbers, strict=False))
+    kept = nsmallest(_MOST_ROWS, counted, key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
     choices = {
         "status": sorted({row.status for row in kept}),
         "concern": sorted({row.concern for row in kept if row.concern}, key=_RANK.__getitem__),
@@ -71,7 +64,7 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
         _TEMPLATE,
         is_html=True,
         rows=kept,
-        total=total,
+        total=next(numbers),
         choices=choices,
         software=software,
         folder=folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -52,14 +53,11 @@ def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
     sections = [(WHOLE, before)] + [
         (name, f"{draft}{body}" if name == DRAFT else body) for name, body in zip(parts[::2], parts[1::2], strict=True)
     ]
-
-    def without_marks(body: str) -> str:
-        """A layout may name a heading in the middle of a line."""
-        names = {**headings, f"{_HEADINGS}{DRAFT}": narrative.draft}
-        return re.sub(rf"{mark}-(\w+)", lambda match: to_ascii(names[f"{_HEADINGS}{match[1]}"]), body).strip("\n")
-
+    # A layout may name a heading in the middle of a line.
+    names = {**headings, f"{_HEADINGS}{DRAFT}": narrative.draft}
+    unmark = partial(re.sub, rf"{mark}-(\w+)", lambda match: to_ascii(names[f"{_HEADINGS}{match[1]}"]))
     return tuple(
-        Section(name=name, heading=to_ascii(headings.get(f"{_HEADINGS}{name}", "")), text=without_marks(body))
+        Section(name=name, heading=to_ascii(headings.get(f"{_HEADINGS}{name}", "")), text=unmark(body).strip("\n"))
         for name, body in sections
         if body.strip()
     )

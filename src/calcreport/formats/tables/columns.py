@@ -16,10 +16,8 @@ from calcreport.model.report import Flags, Lesion, Record, Report, Study, Techni
 
 Cell = str | float | int | bool | None
 """A cell; ``None`` is an empty one: not measurable, not known."""
-Row = Mapping[str, Cell]
-"""Cells by column."""
-Kind = Literal["text", "number", "integer", "boolean"]
-"""Type of a column."""
+Row = Mapping[str, Cell]  # by column
+Kind = Literal["text", "number", "integer", "boolean"]  # of a column
 
 _TEXT_FOR_READERS: Final = frozenset({"reason", "evidence", "threshold_reason", "review", "shape", "flags"})
 """Fields that are sentences, or too large for a cell."""
@@ -136,8 +134,7 @@ def _age(study: Study) -> Cell:
 
 
 def _largest(report: Report) -> Cell:
-    lengths = [lesion.size.max_diameter_mm for lesion in report.lesions if lesion.size.max_diameter_mm is not None]
-    return max(lengths, default=None)
+    return max((mm for lesion in report.lesions if (mm := lesion.size.max_diameter_mm) is not None), default=None)
 
 
 STUDY_IDENTITY: Final = (
