@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -46,7 +47,7 @@ import calcreport
 from calcreport.calcification.patterns import pattern
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, grade_row, read_table
 from calcreport.model.report import DepthClass
 
 TABLE = Path(pattern.__file__).with_name("ct.toml")
@@ -56,6 +57,24 @@ STEEPNESS, FLOOR = 2.0, 0.004
 """Grades become chances as their powers; no grade counts as less than the floor."""
 LEAST_GAIN = 1e-3
 """A row changes only for a gain of mean log chance above this: limits stay where the data say little."""
+ROW_GAIN, MOST_ROWS = 4e-3, 4
+"""A row is added only for a gain above this, so many to a case of a pattern at most."""
+QUANTILES = np.linspace(0.05, 0.95, 10)
+"""Limits of added rows lie at these quantiles of the feature over all samples, neighbours or next but one."""
+OF_SHAPE = {
+    "longest_mm": "", "width_mm": "", "thickness_mm": "", "foci_count": "", "largest_focus_mm": "", "focus_size_mm": "",
+    "focus_elongation": "", "focus_alignment": "", "sphericity": "", "smoothness": "", "wall_mm": "", "fill": "",
+    "shell_share": "lesion", "coverage": "lesion", "worst_coverage": "lesion", "core_hu": "centre",
+    "core_tail_hu": "centre", "heart_hu": "centre", "mean_hu": "", "peak_hu": "", "variation": "", "projected_fill": "",
+    "section_fill": "", "centre_level": "lesion", "middle_level": "lesion", "contrast_ratio": "", "peak_count": "",
+    "ring_share": "", "hole_count": "", "hole_mm": "", "outward_correlation": "", "grain_mm": "", "slenderness": "",
+    "bulk": "", "plate": "", "swelling_hu": "",
+}  # fmt: skip
+"""Features of which rows may be added, and what has to be resolved for each. Where a lesion lies is not among them:
+the inserter puts each kind anywhere."""
+UNITS = {"_mm": "mm", "_hu": "HU", "_count": "count", "_correlation": "correlation"}
+UNNAMED = pattern.MIN_SCORE**STEEPNESS
+"""Share of a chance that goes to no pattern: below the least score none is named."""
 SIZE_SLACK = 0.35
 """A finding whose length differs by more than this share, and 6 mm, has merged with something else."""
 DEFINITIONS = {"first": KINDS, "second": ROUGH_KINDS}
@@ -167,6 +186,8 @@ class Fit:
         self.truth = np.array([self.names.index(name) for name in truth])
         self.weight = np.array([truth.count(name) ** -0.5 for name in truth])
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
+        self.drawn = list(self._draw())
+        self.factors = np.array([grade_row(row, self.values)[0] for row in self.drawn])
 
     def _grade(self, cases: Cases) -> NDArray[np.float64]:
         return np.asarray(grade_cases(cases, self.values)[0])
@@ -174,8 +195,53 @@ class Fit:
     def loss(self) -> float:
         """Weighted mean of minus the log chance of the true pattern."""
         power = (self.grades + FLOOR) ** STEEPNESS
-        chance = power[self.truth, np.arange(self.truth.size)] / power.sum(axis=0)
+        chance = power[self.truth, np.arange(self.truth.size)] / (power.sum(axis=0) + UNNAMED)
         return float(-np.average(np.log(chance + 1e-3), weights=self.weight))
+
+    def _draw(self) -> Iterator[Row]:
+        """Rows that might be added to a pattern."""
+        for feature, needs in OF_SHAPE.items():
+            known = self.values[feature][np.isfinite(self.values[feature])]
+            limits = np.unique(np.quantile(known, QUANTILES)) if known.size else known
+            unit = next((unit for end, unit in UNITS.items() if feature.endswith(end)), "share")
+            for reach, falls, weight in itertools.product((1, 2), (False, True), (0.4, 0.8)):
+                for low, high in zip(limits[:-reach], limits[reach:], strict=True):
+                    yield Row(feature=feature, low=float(low), high=float(high), falls=falls, weight=weight, unit=unit,
+                              needs=needs)  # fmt: skip
+
+    def grow(self) -> None:
+        """Add the row that gains most, again and again, to patterns that samples show."""
+        added = Counter[tuple[str, int]]()
+        while True:
+            best, found = self.loss() - ROW_GAIN, None
+            power = (self.grades + FLOOR) ** STEEPNESS
+            total, own = power.sum(axis=0) + UNNAMED, power[self.truth, np.arange(self.truth.size)]
+            for number in np.unique(self.truth):
+                held = self.patterns[self.names[number]]
+                products = np.array([self._grade(replace(held, cases=(case,))) for case in held.cases])
+                for case in range(len(products)):
+                    if added[self.names[number], case] >= MOST_ROWS:
+                        continue
+                    rest = np.delete(products, case, axis=0).max(axis=0, initial=0.0)
+                    raised = (np.maximum(rest, products[case] * self.factors) + FLOOR) ** STEEPNESS
+                    chance = np.where(self.truth == number, raised, own) / (total - power[number] + raised)
+                    losses = -np.average(np.log(chance + 1e-3), axis=1, weights=self.weight)
+                    if losses.min() < best:
+                        best, found = float(losses.min()), (number, case, self.drawn[int(losses.argmin())])
+            if found is None:
+                return
+            number, case, row = found
+            held = self.patterns[self.names[number]]
+            cases = [(*rows, row) if n == case else rows for n, rows in enumerate(held.cases)]
+            self.patterns[self.names[number]] = replace(held, cases=tuple(cases))
+            self.grades[number] = self._grade(self.patterns[self.names[number]])
+            added[self.names[number], case] += 1
+
+    def run(self) -> PatternTable:
+        """Move the rows, add some, and move all again."""
+        self.descend(1)
+        self.grow()
+        return self.descend(2)
 
     def descend(self, sweeps: int) -> PatternTable:
         """Move one row after the other, of the patterns that samples show."""
@@ -238,7 +304,7 @@ def left_out(samples: list[Sample], start: PatternTable, folds: int) -> list[tup
     named = []
     for left in sorted(set(fold)):
         kept = [s for s, n in zip(samples, fold, strict=True) if n != left and s.is_whole]
-        fitted = Fit(kept, start).descend(2)
+        fitted = Fit(kept, start).run()
         named += [(s, *s.named(fitted)) for s, n in zip(samples, fold, strict=True) if n == left]
     return named
 
@@ -295,7 +361,7 @@ def main() -> int:
     if options.figures:
         write_into(DOCUMENT, text, MARKS)
     if options.write:
-        write(Fit([s for s in samples if s.is_whole], start).descend(3), TABLE)
+        write(Fit([s for s in samples if s.is_whole], start).run(), TABLE)
     return 0
 
 
