@@ -175,7 +175,7 @@ class Fit:
     """Table being fitted to samples."""
 
     def __init__(self, samples: list[Sample], table: PatternTable) -> None:
-        """Weigh samples so that each pattern counts by the root of its number."""
+        """Weigh samples so that each pattern on each spacing of slices counts by the root of its number."""
         values = [s.values() for s in samples]
         self.values: dict[str, NDArray[np.float64]] = {name: np.array([v[name] for v in values]) for name in values[0]}
         self.signs, self.patterns = dict(table.signs), dict(table.patterns)
@@ -184,7 +184,8 @@ class Fit:
         self.names = list(self.patterns)
         truth = [s.pattern for s in samples]
         self.truth = np.array([self.names.index(name) for name in truth])
-        self.weight = np.array([truth.count(name) ** -0.5 for name in truth])
+        kinds = [(s.pattern, round(s.spacing_mm[0], 1)) for s in samples]
+        self.weight = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
         self.drawn = list(self._draw())
         self.factors = np.array([grade_row(row, self.values)[0] for row in self.drawn])

@@ -21,6 +21,7 @@ from calcreport.resources import packaged_text
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
 BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
+PELVIC_WORDS: Final = TRUNK_WORDS[:2]  # Where veins of the pelvic plexus lie
 # How far a deposit lies beneath, and over, the fascia, by its depth class.
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
@@ -54,6 +55,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
         "superficial_foci": f.foci_count if over == 1.0 else 1.0,
         "trunk": float(any(word in part for word in TRUNK_WORDS)),
         "buttock": float(not part or any(word in part for word in BUTTOCK_WORDS)),
+        "pelvic": float(any(word in part for word in PELVIC_WORDS)),
         "resolved_lesion": lesion,
         "resolved_centre": lesion * rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
         "resolved_wall": rise(f.wall_mm / pixel, *WALL_PIXELS),
@@ -62,7 +64,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
 
 DERIVED: Final = frozenset({
     "slenderness", "bulk", "plate", "fat_gain", "deep_fat", "beneath_fascia", "over_fascia", "by_fascia",
-    "superficial_foci", "trunk", "buttock",
+    "superficial_foci", "trunk", "buttock", "pelvic",
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
 FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name
@@ -184,8 +186,7 @@ def _named_features(
             names[name] = yes
     is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
     cleft = yes if f.bone_gap_mm > CLEFT_MM else no
-    shape = _morphology(f, values, is_rim=is_rim)
-    return names | {"cleft_to_cortex": cleft, "morphology": shape, f"shape_{shape.replace('-', '_')}": yes}
+    return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}
 
 
 SMALL_MM: Final = 10.0  # longest diameter of a small focus (proposal, as the next)
