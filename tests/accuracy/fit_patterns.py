@@ -51,6 +51,7 @@ from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases
 from calcreport.model.report import DepthClass
 
 TABLE = Path(pattern.__file__).with_name("ct.toml")
+START = Path(__file__).with_name("patterns_start.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 MARKS = ("<!-- patterns: written by tests/accuracy/fit_patterns.py -->", "<!-- end of patterns -->")
 STEEPNESS, FLOOR = 2.0, 0.004
@@ -280,10 +281,10 @@ class Fit:
                     yield replace(row, low=low, high=high)
 
 
-def write(table: PatternTable, path: Path) -> None:
-    """Put fitted numbers, of two digits, into the rows where they stand."""
+def write(table: PatternTable, start: str, path: Path) -> None:
+    """Put fitted numbers, of three digits, into the rows of the start where they stand, and added rows after them."""
     lines, name, case, place = [], "", -1, -1
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in start.split("\n"):
         if head := re.match(r"\[(\w+)\.(\w+)\]", line):
             name, case = head[2] if head[1] == "pattern" else "", -1
         elif name and re.match(r"\w+ = \[$", line):
@@ -295,6 +296,11 @@ def write(table: PatternTable, path: Path) -> None:
             text = re.sub(r"low = [^,]+, high = [^, ]+", f"low = {row.low:.3g}, high = {row.high:.3g}", text)
             lines.append(text.replace(", unit", f", weight = {row.weight:.2g}, unit", 1))
             continue
+        elif name and case >= 0 and line == "]":
+            for row in table.patterns[name].cases[case][place + 1 :]:
+                falls, needs = ", falls = true" * row.falls, f', needs = "{row.needs}"' * bool(row.needs)
+                numbers = f"low = {row.low:.3g}, high = {row.high:.3g}{falls}, weight = {row.weight:.2g}"
+                lines.append(f'  {{ feature = "{row.feature}", {numbers}, unit = "{row.unit}"{needs} }},')
         lines.append(line)
     path.write_text("\n".join(lines), encoding="utf-8")
 
@@ -341,7 +347,7 @@ def main() -> int:
     parser.add_argument("--thin", type=_numbers, default=[], help="seeds of copies on thin slices")
     parser.add_argument("--studies", default="*", help="comma list of names or patterns")
     parser.add_argument("--kept", action="store_true", help="make no samples: those kept in --work are all")
-    parser.add_argument("--start", type=Path, default=TABLE, help="table the fit begins with: not one fitted to these")
+    parser.add_argument("--start", type=Path, default=START, help="table the fit begins with: not one fitted to these")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--write", action="store_true", help=f"put the numbers into {TABLE.name}")
     parser.add_argument("--figures", action="store_true", help="put the figures into docs/accuracy.md")
@@ -362,7 +368,8 @@ def main() -> int:
     if options.figures:
         write_into(DOCUMENT, text, MARKS)
     if options.write:
-        write(Fit([s for s in samples if s.is_whole], start).run(), TABLE)
+        fitted = Fit([s for s in samples if s.is_whole], start).run()
+        write(fitted, options.start.read_text(encoding="utf-8"), TABLE)
     return 0
 
 

@@ -83,7 +83,7 @@ def _table(site: str) -> PatternTable:
     return read_table(packaged_text("calcification/patterns/ct.toml"), FEATURES, json.loads(site))
 
 
-MIN_SCORE: Final = 0.2  # below this grade no pattern is claimed ...
+MIN_SCORE: Final = 0.1  # below this grade no pattern is claimed ...
 MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
 HIGH_SCORE: Final = 0.75  # grade a pattern needs to be read with high confidence ...
 HIGH_LEAD: Final = 0.4  # ... and how far it must lead the next
@@ -99,6 +99,9 @@ CLEFT_MM: Final = 2.5  # Mineral farther from the cortex than this has soft tiss
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
 where the table says that the pattern is never sure (proposal)."""
+# Feature that a pattern read with at least moderate confidence stands for.
+DEFINING: Final = {"P07": "trabeculated", "P13": "fluid_calcium_level", "P22": "chondroid", "P23": "centre_dense",
+                   "P25": "fatty_mass"}  # fmt: skip
 RIM_LEVEL: Final = 0.6  # A rim's centre stands out of the tissue around by less than this share of the rim (proposal)
 COMPLETE: Final = 0.97
 """A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
@@ -166,11 +169,9 @@ def _named_features(
 ) -> dict[str, float | int | bool | str | None]:
     """Features by the names a reader uses, each yes, no or unknown; unknown where the voxels cannot show them."""
     unknown, yes, no = YesNo.UNKNOWN.value, YesNo.YES.value, YesNo.NO.value
-    is_sure = confidence is not Confidence.LOW
     names: dict[str, float | int | bool | str | None] = dict.fromkeys(
-        ("rim_complete", "rim_incomplete", "trabeculated", "fluid_calcium_level", "centre_dense", "chondroid",
-         "fatty_mass"), unknown,
-    )  # fmt: skip
+        ("rim_complete", "rim_incomplete", *DEFINING.values()), unknown
+    )
     if f.centre_level is not None and f.shell_share is not None and values["resolved_centre"] == 1.0:
         is_rim = f.centre_level < RIM_LEVEL and f.shell_share > 0.3
         is_complete = (f.worst_coverage or 0.0) >= COMPLETE
@@ -178,12 +179,8 @@ def _named_features(
         names["rim_incomplete"] = yes if is_rim and not is_complete else no
         if is_rim:
             names["centre_dense"] = no
-    for name, pattern in (
-        ("trabeculated", "P07"), ("fluid_calcium_level", "P13"), ("chondroid", "P22"), ("fatty_mass", "P25"),
-        ("centre_dense", "P23"),
-    ):  # fmt: skip
-        if best == pattern and is_sure:
-            names[name] = yes
+    if confidence is not Confidence.LOW and best in DEFINING:
+        names[DEFINING[best]] = yes
     is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
     cleft = yes if f.bone_gap_mm > CLEFT_MM else no
     return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}

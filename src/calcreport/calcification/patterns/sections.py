@@ -40,22 +40,33 @@ MAX_PEAK_VOXELS: Final = 500_000  # Larger boxes are thinned out in the plane be
 _SQUARE: Final = np.ones((3, 3), dtype=bool)  # structure of the eight neighbours
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sections:
-    """What the cross-sections of a lesion show; fields as in `calcreport.calcification.patterns.features.Features`."""
+    """What the cross-sections of a lesion show; ``None`` where it cannot be seen."""
 
     shell_share: float | None = None
+    """Share of the shell that is mineral."""
     coverage: float | None = None
     worst_coverage: float | None = None
+    """Share of directions from the middle in which the shell is mineral: on average, and in the broad section that
+    shows the largest gap."""
     core_hu: float | None = None
-    core_tail_hu: float | None = None
+    """Median of the core."""
     heart_hu: float | None = None
+    """Mean of the innermost part of the core, in the section where it is darkest."""
+    core_tail_hu: float | None = None
+    """90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here."""
     hole_count: float = 0.0
     hole_mm: float = 0.0
+    """Darker places that denser mineral encloses, their mean number in a section, and the largest's diameter."""
     tube_share: float | None = None
+    """Share of sections that show a ring or paired walls of vessel size."""
     section_fill: float | None = None
+    """Share of the outlines, without bays, that is mineral."""
     centre_level: float | None = None
     middle_level: float | None = None
+    """Density above the tissue around, in the innermost and in the second of four bands of depth, over that of the
+    densest band: a rim or ring has a low centre, also where it is too blurred to be free of mineral."""
 
 
 def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_hu: float) -> Sections:

@@ -18,37 +18,37 @@ from calcreport.model.terms import PATTERN_LABELS
 LUMP = Features(
     longest_mm=22.0, width_mm=17.0, thickness_mm=15.0, foci_count=1, largest_focus_mm=22.0, focus_size_mm=22.0,
     focus_elongation=1.3, focus_alignment=0.0, sphericity=0.4, smoothness=0.65, wall_mm=8.0, fill=0.8, shell_share=0.9,
-    core_share=1.0, coverage=0.95, worst_coverage=0.9, core_hu=420.0, core_spread_hu=40.0, core_tail_hu=60.0, centre_gain=1.0, mean_hu=420.0,
+    coverage=0.95, worst_coverage=0.9, core_hu=420.0, core_tail_hu=60.0, heart_hu=430.0, hole_count=0.0, hole_mm=0.0, outward_correlation=-0.3, mean_hu=420.0,
     peak_hu=700.0, variation=0.2, projected_fill=0.9, near_hu=55.0, near_fat=0.05, wide_fat=0.05, fat_sides=0.0,
-    coat_hu=60.0, swelling_hu=0.0, vessel_hu=None, level_share=0.0,
+    coat_hu=60.0, swelling_hu=0.0, vessel_hu=None, plane_hu=None, level_share=0.0,
     is_vessel_chain=False, tube_share=0.0, layer=DepthClass.SUBFASCIAL, bone_gap_mm=float("inf"), to_fascia_mm=15.0,
-    ring_share=0.0, section_fill=0.9, centre_level=1.0, middle_level=0.9, contrast_ratio=1.3, peak_count=1,
+    ring_share=0.0, section_fill=0.9, centre_level=1.0, middle_level=0.9, contrast_ratio=1.3, peak_count=1, grain_mm=17.0, noise_hu=10.0,
 )  # fmt: skip
 
 PICTURES = {
     "P09": {},
-    "P01": {"longest_mm": 6.0, "largest_focus_mm": 6.0, "focus_size_mm": 6.0, "sphericity": 0.8, "smoothness": 0.9, "focus_elongation": 1.1, "core_share": None, "shell_share": None, "coverage": None, "core_hu": None, "variation": 0.1, "centre_level": None, "middle_level": None, "section_fill": 1.0},
-    "P02": {"longest_mm": 90.0, "width_mm": 9.0, "thickness_mm": 8.0, "foci_count": 5, "largest_focus_mm": 25.0, "focus_size_mm": 18.0, "focus_elongation": 3.0, "is_vessel_chain": True, "tube_share": 0.7, "ring_share": 0.5, "fill": 0.3, "core_share": 0.1, "centre_level": 0.2, "section_fill": 0.7, "peak_count": 5, "smoothness": 0.6},
-    "P03": {"longest_mm": 8.0, "width_mm": 4.0, "thickness_mm": 3.5, "largest_focus_mm": 8.0, "focus_size_mm": 8.0, "focus_elongation": 1.8, "sphericity": 0.3, "smoothness": 0.75, "core_share": None, "shell_share": None, "coverage": None, "core_hu": None, "vessel_hu": 60.0, "centre_level": None, "middle_level": None},
-    "P04": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 60.0, "width_mm": 40.0, "fill": 0.05, "projected_fill": 0.4, "wall_mm": 1.2, "near_fat": 0.95, "wide_fat": 0.7, "fat_sides": 1.0, "core_share": 0.1, "centre_level": 0.1, "section_fill": 0.2, "peak_count": 12},
-    "P05": {"core_share": 0.02, "coverage": 1.0, "core_hu": 62.0, "core_tail_hu": 5.0, "centre_gain": None, "wall_mm": 3.0, "fill": 0.5, "peak_hu": 900.0, "centre_level": 0.05, "section_fill": 0.5},
+    "P01": {"longest_mm": 6.0, "largest_focus_mm": 6.0, "focus_size_mm": 6.0, "sphericity": 0.8, "smoothness": 0.9, "focus_elongation": 1.1, "shell_share": None, "coverage": None, "core_hu": None, "variation": 0.1, "centre_level": None, "middle_level": None, "section_fill": 1.0},
+    "P02": {"longest_mm": 90.0, "width_mm": 9.0, "thickness_mm": 8.0, "foci_count": 5, "largest_focus_mm": 25.0, "focus_size_mm": 18.0, "focus_elongation": 3.0, "is_vessel_chain": True, "tube_share": 0.7, "ring_share": 0.5, "fill": 0.3, "centre_level": 0.2, "section_fill": 0.7, "peak_count": 5, "smoothness": 0.6},
+    "P03": {"longest_mm": 8.0, "width_mm": 4.0, "thickness_mm": 3.5, "largest_focus_mm": 8.0, "focus_size_mm": 8.0, "focus_elongation": 1.8, "sphericity": 0.3, "smoothness": 0.75, "shell_share": None, "coverage": None, "core_hu": None, "vessel_hu": 60.0, "centre_level": None, "middle_level": None},
+    "P04": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 60.0, "width_mm": 40.0, "fill": 0.05, "projected_fill": 0.4, "wall_mm": 1.2, "near_fat": 0.95, "wide_fat": 0.7, "fat_sides": 1.0, "centre_level": 0.1, "section_fill": 0.2, "peak_count": 12},
+    "P05": {"coverage": 1.0, "core_hu": 62.0, "core_tail_hu": 5.0, "wall_mm": 3.0, "fill": 0.5, "peak_hu": 900.0, "centre_level": 0.05, "section_fill": 0.5},
     "P06": {"mean_hu": 240.0, "peak_hu": 310.0, "smoothness": 0.55, "variation": 0.08, "swelling_hu": 6.0, "fill": 0.85, "contrast_ratio": 1.3},
-    "P07": {"core_share": 0.05, "coverage": 1.0, "core_hu": -20.0, "core_tail_hu": 200.0, "centre_gain": None, "wall_mm": 2.0, "peak_hu": 1100.0, "mean_hu": 850.0, "centre_level": 0.1, "section_fill": 0.5},
-    "P10": {"longest_mm": 130.0, "width_mm": 34.0, "thickness_mm": 28.0, "largest_focus_mm": 130.0, "core_share": 0.03, "coverage": 0.85, "core_hu": 25.0, "wall_mm": 2.5, "fill": 0.4, "centre_gain": None, "centre_level": 0.02, "section_fill": 0.3},
-    "P11": {"longest_mm": 70.0, "width_mm": 40.0, "thickness_mm": 10.0, "largest_focus_mm": 60.0, "focus_size_mm": 45.0, "wall_mm": 2.5, "fill": 0.15, "projected_fill": 0.85, "to_fascia_mm": 1.5, "coverage": 0.4, "core_share": 0.1, "smoothness": 0.3, "centre_level": None, "middle_level": None, "section_fill": 0.6},
-    "P12": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 16.0, "foci_count": 3, "largest_focus_mm": 6.0, "focus_size_mm": 5.5, "focus_elongation": 1.1, "sphericity": 0.55, "smoothness": 0.8, "wall_mm": 2.6, "fill": 0.6, "near_fat": 0.95, "wide_fat": 0.8, "fat_sides": 1.0, "coat_hu": -95.0, "core_share": None, "shell_share": None, "coverage": None, "core_hu": None, "peak_count": 3, "centre_level": None, "middle_level": None},
-    "P13": {"level_share": 0.6, "longest_mm": 50.0, "width_mm": 40.0, "foci_count": 5, "core_share": 0.6, "smoothness": 0.5, "peak_count": 5, "section_fill": 0.7},
-    "P14": {"longest_mm": 40.0, "foci_count": 40, "largest_focus_mm": 3.0, "focus_size_mm": 2.0, "fill": 0.02, "core_share": 0.03, "shell_share": 0.03, "coverage": 0.3, "peak_count": 40, "centre_level": 0.1, "section_fill": 0.1},
+    "P07": {"coverage": 1.0, "core_hu": -20.0, "core_tail_hu": 200.0, "wall_mm": 2.0, "peak_hu": 1100.0, "mean_hu": 850.0, "centre_level": 0.1, "section_fill": 0.5},
+    "P10": {"longest_mm": 130.0, "width_mm": 34.0, "thickness_mm": 28.0, "largest_focus_mm": 130.0, "coverage": 0.85, "core_hu": 25.0, "wall_mm": 2.5, "fill": 0.4, "centre_level": 0.02, "section_fill": 0.3},
+    "P11": {"longest_mm": 70.0, "width_mm": 40.0, "thickness_mm": 10.0, "largest_focus_mm": 60.0, "focus_size_mm": 45.0, "wall_mm": 2.5, "fill": 0.15, "projected_fill": 0.85, "to_fascia_mm": 1.5, "coverage": 0.4, "smoothness": 0.3, "centre_level": None, "middle_level": None, "section_fill": 0.6},
+    "P12": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 16.0, "foci_count": 3, "largest_focus_mm": 6.0, "focus_size_mm": 5.5, "focus_elongation": 1.1, "sphericity": 0.55, "smoothness": 0.8, "wall_mm": 2.6, "fill": 0.6, "near_fat": 0.95, "wide_fat": 0.8, "fat_sides": 1.0, "coat_hu": -95.0, "shell_share": None, "coverage": None, "core_hu": None, "peak_count": 3, "centre_level": None, "middle_level": None},
+    "P13": {"level_share": 0.6, "longest_mm": 50.0, "width_mm": 40.0, "foci_count": 5, "smoothness": 0.5, "peak_count": 5, "section_fill": 0.7},
+    "P14": {"longest_mm": 40.0, "foci_count": 40, "largest_focus_mm": 3.0, "focus_size_mm": 2.0, "fill": 0.02, "shell_share": 0.03, "coverage": 0.3, "peak_count": 40, "centre_level": 0.1, "section_fill": 0.1},
     "P15": {"smoothness": 0.8, "variation": 0.05, "focus_elongation": 1.7, "longest_mm": 14.0, "largest_focus_mm": 14.0, "swelling_hu": -8.0, "bone_gap_mm": 5.0, "coat_hu": 82.0, "section_fill": 0.97},
-    "P18": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 60.0, "width_mm": 40.0, "fill": 0.05, "projected_fill": 0.4, "wall_mm": 2.3, "near_fat": 0.95, "wide_fat": 0.7, "fat_sides": 1.0, "core_share": 0.1, "centre_level": 0.1, "section_fill": 0.2, "peak_count": 12},
-    "P19": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 8.0, "largest_focus_mm": 8.0, "focus_size_mm": 8.0, "focus_elongation": 1.2, "sphericity": 0.55, "smoothness": 0.8, "near_fat": 0.95, "wide_fat": 0.75, "fat_sides": 1.0, "coat_hu": -75.0, "core_share": None, "shell_share": None, "coverage": None, "core_hu": None, "centre_level": None, "middle_level": None},
-    "P20": {"longest_mm": 45.0, "foci_count": 8, "largest_focus_mm": 9.0, "focus_size_mm": 8.0, "focus_elongation": 2.5, "focus_alignment": 1.0, "fill": 0.06, "core_share": 0.05, "wall_mm": 2.8, "coverage": 0.3, "peak_count": 8, "centre_level": 0.1, "section_fill": 0.3},
-    "P22": {"foci_count": 3, "longest_mm": 22.0, "largest_focus_mm": 12.0, "focus_size_mm": 8.0, "fill": 0.35, "wall_mm": 2.0, "ring_share": 0.5, "swelling_hu": 20.0, "smoothness": 0.42, "core_share": 0.35, "shell_share": 0.6, "coverage": 0.6, "core_tail_hu": 200.0, "peak_count": 5, "centre_level": 0.6, "section_fill": 0.6},
-    "P23": {"centre_gain": 1.5, "core_share": 0.8, "longest_mm": 34.0, "variation": 0.35, "smoothness": 0.5, "middle_level": 0.6, "contrast_ratio": 2.2},
-    "P24": {"foci_count": 8, "longest_mm": 20.0, "largest_focus_mm": 5.0, "focus_size_mm": 4.0, "focus_elongation": 1.5, "fill": 0.12, "core_share": 0.1, "shell_share": 0.1, "coverage": 0.4, "peak_count": 8, "centre_level": 0.4, "section_fill": 0.3, "smoothness": 0.5},
+    "P18": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 60.0, "width_mm": 40.0, "fill": 0.05, "projected_fill": 0.4, "wall_mm": 2.3, "near_fat": 0.95, "wide_fat": 0.7, "fat_sides": 1.0, "centre_level": 0.1, "section_fill": 0.2, "peak_count": 12},
+    "P19": {"layer": DepthClass.SUBCUTANEOUS, "longest_mm": 8.0, "largest_focus_mm": 8.0, "focus_size_mm": 8.0, "focus_elongation": 1.2, "sphericity": 0.55, "smoothness": 0.8, "near_fat": 0.95, "wide_fat": 0.75, "fat_sides": 1.0, "coat_hu": -75.0, "shell_share": None, "coverage": None, "core_hu": None, "centre_level": None, "middle_level": None},
+    "P20": {"longest_mm": 45.0, "foci_count": 8, "largest_focus_mm": 9.0, "focus_size_mm": 8.0, "focus_elongation": 2.5, "focus_alignment": 1.0, "fill": 0.06, "wall_mm": 2.8, "coverage": 0.3, "peak_count": 8, "centre_level": 0.1, "section_fill": 0.3},
+    "P22": {"foci_count": 3, "longest_mm": 22.0, "largest_focus_mm": 12.0, "focus_size_mm": 8.0, "fill": 0.35, "wall_mm": 2.0, "ring_share": 0.5, "swelling_hu": 20.0, "smoothness": 0.42, "shell_share": 0.6, "coverage": 0.6, "core_tail_hu": 200.0, "peak_count": 5, "centre_level": 0.6, "section_fill": 0.6},
+    "P23": {"longest_mm": 34.0, "variation": 0.35, "smoothness": 0.5, "middle_level": 0.6, "contrast_ratio": 2.2},
+    "P24": {"foci_count": 8, "longest_mm": 20.0, "largest_focus_mm": 5.0, "focus_size_mm": 4.0, "focus_elongation": 1.5, "fill": 0.12, "shell_share": 0.1, "coverage": 0.4, "peak_count": 8, "centre_level": 0.4, "section_fill": 0.3, "smoothness": 0.5},
     "P25": {"near_fat": 0.9, "wide_fat": 0.3, "fat_sides": 1.0, "coat_hu": -50.0, "longest_mm": 16.0, "largest_focus_mm": 16.0, "sphericity": 0.5, "smoothness": 0.82},
-    "P26": {"layer": DepthClass.SUBCUTANEOUS, "core_share": 0.02, "coverage": 0.75, "core_hu": 52.0, "centre_gain": None, "wall_mm": 2.0, "fill": 0.4, "centre_level": 0.05, "section_fill": 0.5, "worst_coverage": 0.6},
-    "P27": {"core_share": 0.0, "coverage": 1.0, "core_hu": 14.0, "core_tail_hu": 4.0, "centre_gain": None, "wall_mm": 1.6, "mean_hu": 500.0, "centre_level": -0.05, "section_fill": 0.4},
+    "P26": {"layer": DepthClass.SUBCUTANEOUS, "coverage": 0.75, "core_hu": 52.0, "wall_mm": 2.0, "fill": 0.4, "centre_level": 0.05, "section_fill": 0.5, "worst_coverage": 0.6},
+    "P27": {"coverage": 1.0, "core_hu": 14.0, "core_tail_hu": 4.0, "wall_mm": 1.6, "mean_hu": 500.0, "centre_level": -0.05, "section_fill": 0.4},
 }  # fmt: skip
 
 NODE = {
@@ -99,7 +99,7 @@ def test_confidence_needs_a_high_grade_a_lead_and_resolution(monkeypatch, first,
 
 
 def test_below_the_least_grade_no_pattern_is_named_and_the_shape_still_is(monkeypatch):
-    grades = {"P01": (0.19, 1.0), "P12": (0.1, 1.0)}
+    grades = {"P01": (0.09, 1.0), "P12": (0.05, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     reading = read(picture("P11"))
     assert (reading.id, reading.confidence, reading.features["morphology"]) == ("P30", Confidence.LOW, "sheet-like")
@@ -182,7 +182,7 @@ def test_an_ovoid_in_deep_fat_of_the_neck_is_a_node_and_in_a_limb_a_fatty_mass()
 
 
 def test_the_eggshell_of_a_node_is_no_shell_of_a_subcutaneous_tumour():
-    shell = {"ring_share": 0.6, "core_share": 0.05, "coverage": 0.9, "core_hu": 58.0, "fill": 0.7, "thickness_mm": 9.0}
+    shell = {"ring_share": 0.6, "coverage": 0.9, "core_hu": 58.0, "fill": 0.7, "thickness_mm": 9.0}
     assert read(dataclasses.replace(LUMP, **NODE | shell), region="NECK").id == "P21"
 
 
