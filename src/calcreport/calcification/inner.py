@@ -154,13 +154,13 @@ def _kind(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalKind:
 def _name(scene: Scene, focus: Focus, cavity: Cavity) -> tuple[IncidentalKind, str]:
     """Kind and place of a deposit; what is small and round beside the middle of the pelvis lies in its veins."""
     kind, box = _kind(scene, focus, cavity), scene.components.box[focus.component]
-    sides_mm = np.ptp(box, axis=1) * scene.spacing_mm
-    side = scene.places.place(scene.volume.geometry.lps_mm((box.sum(axis=1) - 1) / 2)).laterality
+    sides_mm, middle = np.ptp(box, axis=1) * scene.spacing_mm, (box.sum(axis=1) - 1) / 2
     is_round = sides_mm.max() <= min(MAX_PHLEBOLITH_MM, ROUND * sides_mm.min())
-    is_beside = cavity is Cavity.PELVIS and side in {Laterality.LEFT, Laterality.RIGHT}
-    if kind is IncidentalKind.OTHER and is_round and is_beside:
-        return IncidentalKind.VASCULAR, PHLEBOLITH
-    return kind, _NAMES[cavity]
+    if kind is not IncidentalKind.OTHER or cavity is not Cavity.PELVIS or not is_round:
+        return kind, _NAMES[cavity]
+    side = scene.places.place(scene.volume.geometry.lps_mm(middle)).laterality
+    is_beside = side in {Laterality.LEFT, Laterality.RIGHT}
+    return (IncidentalKind.VASCULAR, PHLEBOLITH) if is_beside else (kind, _NAMES[cavity])
 
 
 def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:

@@ -189,3 +189,140 @@ def test_a_vessel_is_looked_for_beneath_the_fascia_only():
     hu, inside = on_artery()
     assert describe(hu, inside, geometry(), surroundings()).vessel_hu > 50.0
     assert describe(hu, inside, geometry(), surroundings(DepthClass.SUBCUTANEOUS)).vessel_hu is None
+
+
+def described(hu, inside, spacing=SPACING, **known):
+    return describe(hu, inside, geometry(spacing, hu.shape), surroundings(**known))
+
+
+def rings(*centres, radius=4.0, wall=1.5):
+    """Hollow balls side by side, 3D mask."""
+    mask = np.zeros(SHAPE, dtype=bool)
+    for centre in centres:
+        mask |= ball(radius, centre) & ~ball(radius - wall, centre)
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "fewest", "most"),
+    [
+        (ball(6.0), 0.0, 0.0),
+        (rings((0.0, 0.0, 0.0)), 0.4, 1.0),
+        (rings((0.0, 0.0, -6.0), (0.0, 0.0, 6.0)), 0.8, 2.0),
+        (rings((0.0, 0.0, 0.0)) & (grid()[2] < 1.0), 0.0, 0.0),
+    ],
+    ids=["solid", "one", "two", "open"],
+)
+def test_what_mineral_encloses_is_a_hole(mask, fewest, most):
+    found = described(tissue((mask, MINERAL)), mask)
+    assert fewest <= found.hole_count <= most
+    assert (found.hole_mm > 0) == (fewest > 0)
+
+
+def test_the_largest_hole_is_measured():
+    shell = ball(9.0) & ~ball(6.0)
+    assert described(tissue((shell, MINERAL)), shell).hole_mm == pytest.approx(12.0, abs=0.8)
+
+
+@pytest.mark.parametrize(("inner_hu", "is_hole"), [(480, False), (420, True)])
+def test_a_hole_is_clearly_darker_than_what_encloses_it(inner_hu, is_hole):
+    shell = ball(9.0)
+    assert (described(tissue((shell, MINERAL), (ball(5.0), inner_hu)), shell).hole_count > 0) == is_hole
+
+
+def test_the_noise_makes_no_hole():
+    solid = ball(8.0)
+    hu = tissue((solid, MINERAL), (ball(4.0), MINERAL - 80))
+    assert described(hu, solid).hole_count > 0
+    loud = Surroundings(longest_mm=16.0, layer=DepthClass.SUBFASCIAL, bone_gap_mm=np.inf, to_fascia_mm=None,
+                        is_vessel_chain=False, noise_hu=40.0)  # fmt: skip
+    assert describe(hu, solid, geometry(), loud).hole_count == 0.0
+
+
+@pytest.mark.parametrize(("inner_hu", "heart_hu"), [(-80, -80), (300, 300)])
+def test_the_heart_of_a_lesion_is_its_darkest_middle(inner_hu, heart_hu):
+    shell = ball(9.0)
+    assert described(tissue((shell, MINERAL), (ball(5.0), inner_hu)), shell).heart_hu == pytest.approx(heart_hu, abs=15)
+
+
+@pytest.mark.parametrize(("middle", "edge", "sign"), [(900, 300, -1), (300, 900, 1)])
+def test_density_that_falls_outwards_has_a_negative_correlation(middle, edge, sign):
+    solid = ball(8.0)
+    found = described(tissue((solid, edge), (ball(5.0), middle)), solid).outward_correlation
+    assert found * sign > 0.6
+
+
+def test_even_density_and_a_few_voxels_say_nothing_of_the_middle():
+    assert described(tissue((ball(8.0), MINERAL)), ball(8.0)).outward_correlation == 0.0
+    for count, is_said in ((4, False), (5, True)):
+        hu, few = tissue(), np.zeros(SHAPE, dtype=bool)
+        few[20, 30, 30 : 30 + count], hu[20, 30, 30 : 30 + count] = True, np.arange(300, 300 + 50 * count, 50) ** 1.2
+        assert (described(hu, few).outward_correlation != 0.0) == is_said
+
+
+def test_a_long_lesion_is_densest_in_its_middle_by_the_lengths_of_its_axes():
+    z, y, x = grid()
+    far = np.sqrt((z / 16) ** 2 + (y / 4) ** 2 + (x / 4) ** 2)
+    solid = far <= 1
+    hu = np.where(solid, 900 - 500 * far, MUSCLE).astype(np.int16)
+    assert described(hu, solid).outward_correlation < -0.9
+
+
+@pytest.mark.parametrize(("centres", "peaks"), [
+    ([(0.0, 0.0, 0.0)], 1), ([(0.0, 0.0, -5.0), (0.0, 0.0, 5.0)], 2),
+    ([(-8.0, 0.0, 0.0), (0.0, 0.0, 0.0), (8.0, 0.0, 0.0), (0.0, 9.0, 0.0)], 4),
+])  # fmt: skip
+def test_grains_hold_the_same_mineral_each(centres, peaks):
+    mask, hu = np.zeros(SHAPE, dtype=bool), tissue()
+    for centre in centres:
+        z, y, x = grid()
+        far = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2)
+        hu = np.maximum(hu, np.where(far <= 3.0, 800 - 60 * far, MUSCLE)).astype(np.int16)
+        mask |= ball(3.0, centre)
+    found = described(hu, mask)
+    assert found.peak_count == peaks
+    assert found.grain_mm == pytest.approx(5.8, abs=0.5)
+
+
+def test_a_grain_stands_out_less_than_a_focus():
+    mask = ball(6.0)
+    hu = tissue((mask, 400), (ball(1.5, (0.0, 0.0, -3.0)), 470), (ball(1.5, (0.0, 0.0, 3.0)), 460))
+    found = described(hu, mask)
+    assert found.peak_count == 1
+    assert found.grain_mm < 10.0
+
+
+def on_plane(*, fat=FAT, runs=(-1, 1), offset_mm=0.0):
+    """A slender deposit in muscle on a fat plane of 2 mm that runs on beyond it at the sides in `runs`."""
+    z, y, x = grid()
+    inside = (np.hypot(y, x) <= 1.2) & (np.abs(z) <= 5.0)
+    plane = np.zeros(SHAPE, dtype=bool)
+    for side in runs:
+        plane |= (z * side > 0) & (np.abs(y - offset_mm) <= 1.0)
+    return tissue((plane, fat), (inside, MINERAL)), inside
+
+
+@pytest.mark.parametrize(
+    ("case", "low", "high"),
+    [({}, 50.0, 150.0), ({"runs": (1,)}, 20.0, 75.0), ({"runs": ()}, -10.0, 1.0), ({"offset_mm": 12.0}, -10.0, 1.0),
+     ({"fat": 20}, 5.0, 40.0)],
+    ids=["both ends", "one end", "none", "elsewhere", "thin"],
+)  # fmt: skip
+def test_the_plane_between_muscles_beyond_a_deposit_is_seen(case, low, high):
+    hu, inside = on_plane(**case)
+    assert low <= course_contrasts(hu, inside, SPACING, 5.0)[1] <= high
+
+
+def test_noise_takes_off_the_plane_and_fat_all_around_is_none():
+    hu, inside = on_plane()
+    quiet, loud = (course_contrasts(hu, inside, SPACING, noise)[1] for noise in (0.0, 50.0))
+    assert quiet - loud == pytest.approx(30.0)
+    bare = tissue((inside, MINERAL), base=FAT)
+    assert course_contrasts(bare, inside, SPACING, 0.0)[1] == 0.0
+
+
+def test_a_course_is_looked_for_along_small_deposits_beneath_the_fascia():
+    hu, inside = on_plane()
+    assert described(hu, inside, longest_mm=40.0).plane_hu > 50.0
+    assert described(hu, inside, longest_mm=41.0).plane_hu is None
+    assert described(hu, inside, layer=DepthClass.CUTANEOUS).plane_hu is None
