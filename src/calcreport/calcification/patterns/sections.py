@@ -125,10 +125,7 @@ def _hole_sizes(plane: Hu, least_hu: float) -> Ints:
     """Pixels of each place that denser pixels of a plane enclose, darker than the lowest way out by `least_hu`."""
     from skimage.morphology import reconstruction  # noqa: PLC0415 - not needed without a lesion
 
-    ground = np.pad(plane.astype(np.float64), 1, constant_values=float(plane.min()))
-    flood = np.full_like(ground, ground.max())
-    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
-        flood[edge] = ground[edge]
+    ground, flood = (np.pad(v, 1, constant_values=plane.min()) for v in (plane, np.full_like(plane, plane.max())))
     labels, _ = ndimage.label(reconstruction(flood, ground, method="erosion") - ground > least_hu)
     return np.asarray(np.bincount(labels.ravel())[1:])
 
