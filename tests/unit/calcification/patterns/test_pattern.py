@@ -36,7 +36,7 @@ PICTURES = {
     "P07": {"heart_hu": -10.0, "hole_count": 1.0, "hole_mm": 16.0, "outward_correlation": 0.2, "coverage": 1.0, "core_hu": -20.0, "core_tail_hu": 200.0, "wall_mm": 2.0, "peak_hu": 1100.0, "mean_hu": 850.0, "centre_level": 0.1, "section_fill": 0.5},
     "P10": {"heart_hu": 25.0, "hole_count": 1.0, "hole_mm": 30.0, "outward_correlation": 0.2, "longest_mm": 130.0, "width_mm": 34.0, "thickness_mm": 28.0, "largest_focus_mm": 130.0, "coverage": 0.85, "core_hu": 25.0, "wall_mm": 2.5, "fill": 0.4, "centre_level": 0.02, "section_fill": 0.3},
     "P11": {"longest_mm": 70.0, "width_mm": 40.0, "thickness_mm": 10.0, "largest_focus_mm": 60.0, "focus_size_mm": 45.0, "wall_mm": 2.5, "fill": 0.15, "projected_fill": 0.85, "to_fascia_mm": 1.5, "coverage": 0.4, "smoothness": 0.3, "centre_level": None, "middle_level": None, "section_fill": 0.6},
-    "P12": {"grain_mm": 5.5, "heart_hu": None, "layer": DepthClass.SUBCUTANEOUS, "longest_mm": 16.0, "foci_count": 3, "largest_focus_mm": 6.0, "focus_size_mm": 5.5, "focus_elongation": 1.1, "sphericity": 0.55, "smoothness": 0.8, "wall_mm": 2.6, "fill": 0.6, "near_fat": 0.95, "wide_fat": 0.8, "fat_sides": 1.0, "coat_hu": -95.0, "shell_share": None, "coverage": None, "core_hu": None, "peak_count": 3, "centre_level": None, "middle_level": None},
+    "P12": {"grain_mm": 5.5, "heart_hu": None, "width_mm": 9.0, "thickness_mm": 6.0, "layer": DepthClass.SUBCUTANEOUS, "longest_mm": 16.0, "foci_count": 3, "largest_focus_mm": 6.0, "focus_size_mm": 5.5, "focus_elongation": 1.1, "sphericity": 0.55, "smoothness": 0.8, "wall_mm": 2.6, "fill": 0.6, "near_fat": 0.95, "wide_fat": 0.8, "fat_sides": 1.0, "coat_hu": -95.0, "shell_share": None, "coverage": None, "core_hu": None, "peak_count": 3, "centre_level": None, "middle_level": None},
     "P13": {"grain_mm": 15.0, "level_share": 0.6, "longest_mm": 50.0, "width_mm": 40.0, "foci_count": 5, "smoothness": 0.5, "peak_count": 5, "section_fill": 0.7},
     "P14": {"grain_mm": 2.0, "longest_mm": 40.0, "foci_count": 40, "largest_focus_mm": 3.0, "focus_size_mm": 2.0, "fill": 0.02, "shell_share": 0.03, "coverage": 0.3, "peak_count": 40, "centre_level": 0.1, "section_fill": 0.1},
     "P15": {"smoothness": 0.8, "variation": 0.05, "focus_elongation": 1.7, "longest_mm": 14.0, "largest_focus_mm": 14.0, "swelling_hu": -8.0, "bone_gap_mm": 5.0, "coat_hu": 82.0, "section_fill": 0.97},
@@ -268,3 +268,140 @@ def test_a_shell_whose_centre_is_not_resolved_is_not_half_granted():
 def test_the_plain_shape_of_a_longer_deposit(width_mm, thickness_mm, shape):
     reading = read(picture("P09", longest_mm=17.0, width_mm=width_mm, thickness_mm=thickness_mm))
     assert reading.features["morphology"] == shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "pattern"),
+    [
+        ({}, "P03"),
+        ({"plane_hu": 4.0}, "P01"),
+        ({"plane_hu": None}, "P01"),
+        ({"layer": DepthClass.SUBCUTANEOUS}, "P01"),
+        ({"sphericity": 0.6}, "P01"),
+    ],
+    ids=["on a plane", "in muscle", "unknown", "under the skin", "round"],
+)
+def test_a_slender_dot_on_the_plane_between_muscles_is_a_plaque_first(changes, pattern):
+    dot = {"longest_mm": 5.0, "width_mm": 2.0, "thickness_mm": 2.0, "largest_focus_mm": 5.0, "sphericity": 0.24}
+    seen = picture("P01", **dot | {"plane_hu": 28.0} | changes)
+    grades = {name: grade for name, (grade, _) in score_patterns(
+        pattern_values(seen, (3.3, 1.0, 1.0)), pattern_table()).items()}  # fmt: skip
+    assert (grades["P03"] > grades["P01"]) == (pattern == "P03")
+    assert read(seen, 3.3).confidence is Confidence.LOW
+
+
+PLEXUS = {
+    "longest_mm": 13.0, "width_mm": 7.0, "thickness_mm": 5.0, "foci_count": 2, "largest_focus_mm": 7.0,
+    "focus_size_mm": 5.0, "focus_elongation": 1.3, "sphericity": 0.36, "smoothness": 0.84, "near_fat": 0.55,
+    "wide_fat": 0.5, "peak_count": 2, "grain_mm": 5.0, "variation": 0.43,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("region", "changes", "is_stone"),
+    [
+        ("PELVIS", {}, True),
+        ("EXTREMITY hip", {}, True),
+        ("EXTREMITY thigh", {}, False),
+        ("PELVIS", {"layer": DepthClass.SUBCUTANEOUS}, False),
+        ("PELVIS", {"near_fat": 0.1}, False),
+        ("PELVIS", {"focus_size_mm": 13.0}, False),
+        ("PELVIS", {"bone_gap_mm": 1.0}, False),
+    ],
+)
+def test_round_foci_in_the_fat_of_the_pelvis_are_stones_of_its_veins(region, changes, is_stone):
+    values = pattern_values(picture("P09", **PLEXUS | changes), (3.3, 1.0, 1.0), region)
+    grade = float(score_patterns(values, pattern_table())["P01"][0])
+    assert (grade > 0.5) == is_stone
+
+
+@pytest.mark.parametrize(
+    ("feature", "changes", "value"),
+    [
+        ("slenderness", {"longest_mm": 20.0, "width_mm": 5.0}, 0.25),
+        ("bulk", {"longest_mm": 20.0, "thickness_mm": 5.0}, 0.25),
+        ("plate", {"width_mm": 10.0, "thickness_mm": 4.0}, 0.4),
+        ("fat_gain", {"near_fat": 0.7, "wide_fat": 0.2}, 0.5),
+        ("deep_fat", {"near_fat": 0.7}, 0.7),
+        ("deep_fat", {"near_fat": 0.7, "layer": DepthClass.ABUTS_FASCIA}, 0.49),
+        ("deep_fat", {"near_fat": 0.7, "layer": DepthClass.CUTANEOUS}, 0.0),
+        ("beneath_fascia", {"layer": DepthClass.JUXTACORTICAL}, 1.0),
+        ("beneath_fascia", {"layer": DepthClass.CROSSES_FASCIA}, 0.7),
+        ("over_fascia", {"layer": DepthClass.CUTANEOUS}, 1.0),
+        ("over_fascia", {"layer": DepthClass.CROSSES_FASCIA}, 0.7),
+        ("over_fascia", {"layer": DepthClass.SUBFASCIAL}, 0.0),
+        ("by_fascia", {"layer": DepthClass.ABUTS_FASCIA}, 1.0),
+        ("by_fascia", {"layer": DepthClass.SUBFASCIAL}, 0.0),
+        ("superficial_foci", {"layer": DepthClass.SUBCUTANEOUS, "foci_count": 4}, 4.0),
+        ("superficial_foci", {"layer": DepthClass.CROSSES_FASCIA, "foci_count": 4}, 1.0),
+    ],
+)
+def test_what_follows_from_the_features(feature, changes, value):
+    assert pattern_values(dataclasses.replace(LUMP, **changes), (1.0, 0.7, 0.7))[feature] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("region", "trunk", "buttock", "pelvic"),
+    [(None, 0, 1, 0), ("", 0, 1, 0), ("CHEST", 1, 0, 0), ("left hip", 1, 1, 1), ("Pelvis", 1, 1, 1), ("GLUTEAL", 1, 1, 0),
+     ("LEG", 0, 0, 0), ("neck", 1, 0, 0)],
+)  # fmt: skip
+def test_regions_by_the_words_of_header_and_image(region, trunk, buttock, pelvic):
+    values = pattern_values(LUMP, (1.0, 0.7, 0.7), region)
+    assert (values["trunk"], values["buttock"], values["pelvic"]) == (trunk, buttock, pelvic)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [("P07", "trabeculated"), ("P13", "fluid_calcium_level"), ("P22", "chondroid"), ("P23", "centre_dense"),
+     ("P25", "fatty_mass")],
+)  # fmt: skip
+@pytest.mark.parametrize(("grade", "said"), [(0.9, "yes"), (0.3, "unknown")])
+def test_a_pattern_that_is_read_with_some_certainty_says_what_it_stands_for(monkeypatch, pattern, name, grade, said):
+    grades = {pattern: (grade, 1.0), "P12": (0.1, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    solid = dataclasses.replace(LUMP, centre_level=None, shell_share=None)
+    assert read(solid).features[name] == said
+
+
+@pytest.mark.parametrize(("gap_mm", "cleft"), [(2.5, "no"), (2.6, "yes"), (float("inf"), "yes")])
+def test_a_cleft_to_the_cortex_is_wider_than_ct_can_close(gap_mm, cleft):
+    assert read(dataclasses.replace(LUMP, bone_gap_mm=gap_mm)).features["cleft_to_cortex"] == cleft
+
+
+@pytest.mark.parametrize(
+    ("largest_mm", "seen", "caveat"),
+    [(2.0, 1.0, "Only a few voxels wide"), (22.0, 0.8, "do not resolve all"), (22.0, 0.9, "")],
+)
+def test_what_the_voxels_do_not_show_is_said(monkeypatch, largest_mm, seen, caveat):
+    grades = {"P01": (0.9, seen), "P12": (0.1, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    said = read(dataclasses.replace(LUMP, largest_focus_mm=largest_mm)).caveats
+    assert len(said) == bool(caveat)
+    assert caveat in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("to_fascia_mm", "grade", "confidence"),
+    [(3.9, 0.9, "high"), (4.1, 0.9, "moderate"), (15.5, 0.9, "low"), (None, 0.9, "moderate")],
+)
+def test_a_sheet_far_from_the_fascia_is_a_shape_without_its_place(monkeypatch, to_fascia_mm, grade, confidence):
+    grades = {"P11": (grade, 1.0), "P12": (0.1, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    assert read(picture("P11", to_fascia_mm=to_fascia_mm)).confidence == confidence
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({"peak_count": 3}, "clustered"), ({"foci_count": 3}, "clustered"), ({"peak_count": 2, "foci_count": 2}, "amorphous"),
+        ({"longest_mm": 10.0, "width_mm": 4.0}, "linear"), ({"longest_mm": 9.9, "width_mm": 3.0}, "punctate"),
+        ({"longest_mm": 10.0, "width_mm": 4.1, "thickness_mm": 4.0}, "punctate"),
+        ({"longest_mm": 10.1, "width_mm": 5.0, "thickness_mm": 4.0}, "amorphous"),
+        ({"longest_mm": 20.0, "width_mm": 10.0, "thickness_mm": 4.0}, "sheet-like"),
+        ({"centre_level": 0.59, "shell_share": 0.31, "wall_mm": 2.0}, "rim"),
+        ({"centre_level": 0.6, "shell_share": 0.31, "wall_mm": 2.0}, "amorphous"),
+        ({"centre_level": 0.59, "shell_share": 0.3, "wall_mm": 2.0}, "amorphous"),
+    ],
+)  # fmt: skip
+def test_limits_of_the_plain_shapes(changes, shape):
+    assert read(dataclasses.replace(LUMP, **changes)).features["morphology"] == shape
