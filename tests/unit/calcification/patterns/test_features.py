@@ -326,3 +326,73 @@ def test_a_course_is_looked_for_along_small_deposits_beneath_the_fascia():
     assert described(hu, inside, longest_mm=40.0).plane_hu > 50.0
     assert described(hu, inside, longest_mm=41.0).plane_hu is None
     assert described(hu, inside, layer=DepthClass.CUTANEOUS).plane_hu is None
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 0.5, 0.5)])
+def test_fill_is_the_share_of_the_hull(spacing):
+    solid = np.zeros((20, 30, 30), dtype=bool)
+    solid[5:15, 5:25, 5:25] = True
+    hu = np.where(solid, MINERAL, MUSCLE).astype(np.int16)
+    assert described(hu, solid, spacing).fill == pytest.approx(1.0)
+    solid[7:13, 8:22, 8:22] = False
+    hu = np.where(solid, MINERAL, MUSCLE).astype(np.int16)
+    # The hull runs through the centres of the voxels.
+    hull = 9 * 19 * 19
+    assert described(hu, solid, spacing).fill == pytest.approx(min(1.0, solid.sum() / hull), abs=0.01)
+
+
+def test_noise_of_averaged_slices_is_taken_off_the_vessel():
+    hu, inside = on_artery()
+    quiet, loud = (course_contrasts(hu, inside, SPACING, noise)[0] for noise in (0.0, 26.0))
+    assert quiet - loud == pytest.approx(1.3 * 26.0 / np.sqrt(7), rel=0.01)
+
+
+def test_density_is_read_one_voxel_inside_and_its_variation_without_noise():
+    solid = ball(6.0)
+    hu = tissue((solid, 300), (ball(4.0), 500))
+    found = described(hu, solid)
+    assert found.peak_hu == 500.0
+    assert 370 < found.mean_hu < 420  # of all voxels it is 359
+    assert hu[solid].mean() < 365
+    assert found.variation > 0.05
+    even = described(tissue((solid, 300)), solid)
+    assert (even.mean_hu, even.variation) == (300.0, 0.0)
+    speck = np.zeros(SHAPE, dtype=bool)
+    speck[20, 30, 30:33] = True
+    assert described(tissue((speck, 300)), speck).mean_hu == 300.0
+
+
+def test_contrast_of_the_densest_mineral_over_that_of_its_median():
+    solid = ball(6.0)
+    hu = tissue((solid, 255), (ball(3.0), 455))
+    assert described(hu, solid).contrast_ratio == pytest.approx(400 / 200, rel=0.01)
+
+
+def test_extents_and_foci_are_those_of_the_parts():
+    first, second = ball(5.0), ball(2.0, (0.0, 0.0, 12.0))
+    found = described(tissue((first | second, MINERAL)), first | second, longest_mm=19.0)
+    assert (found.longest_mm, found.foci_count) == (19.0, 2)
+    assert found.largest_focus_mm == pytest.approx(10.0, abs=0.8)
+    assert found.focus_size_mm == pytest.approx(7.0, abs=0.8)
+    assert found.width_mm == pytest.approx(10.0, abs=1.0)
+    alone = described(tissue((first, MINERAL)), first, longest_mm=9.3)
+    assert (alone.largest_focus_mm, alone.foci_count) == (9.3, 1)
+
+
+def test_shares_of_fat_near_and_farther_off():
+    inside, bed = ball(3.0), ball(9.0)
+    around = read_vicinity(tissue((bed, FAT), (inside, MINERAL)), inside, SPACING)
+    assert (around["near_fat"], around["near_hu"]) == (1.0, FAT)
+    assert around["wide_fat"] == pytest.approx(0.0, abs=0.1)
+    gassy = read_vicinity(tissue((bed, -900), (inside, MINERAL)), inside, SPACING)
+    assert (gassy["near_fat"], gassy["near_hu"]) == (0.0, 0.0)
+
+
+def test_of_a_large_box_a_part_is_read_and_says_the_same():
+    shape = (80, 100, 100)
+    inside, gland = ball(8.0, shape=shape), ball(12.0, shape=shape)
+    hu = np.full(shape, FAT, dtype=np.int16)
+    hu[gland], hu[inside] = MUSCLE, MINERAL
+    around = read_vicinity(hu, inside, SPACING)
+    assert around["near_fat"] < 0.4
+    assert around["coat_hu"] == MUSCLE
