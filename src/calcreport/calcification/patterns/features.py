@@ -167,15 +167,8 @@ class Features(Sections, Surroundings):
 
     def as_row(self) -> dict[str, float | int | bool | str | None]:
         """Plain values for the report; an infinite gap becomes ``None``."""
-        row: dict[str, float | int | bool | str | None] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, DepthClass):
-                value = value.value
-            elif isinstance(value, float) and not np.isfinite(value):
-                value = None
-            row[field.name] = value
-        return row
+        row = dataclasses.asdict(self) | {"layer": self.layer.value}
+        return {name: None if value == np.inf else value for name, value in row.items()}
 
 
 def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings) -> Features:

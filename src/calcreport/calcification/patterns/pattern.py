@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import ge
 from typing import Any, Final
 
 import numpy as np
@@ -85,16 +86,13 @@ def _table(site: str) -> PatternTable:
 
 MIN_SCORE: Final = 0.1  # below this grade no pattern is claimed ...
 MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
-HIGH_SCORE: Final = 0.75  # grade a pattern needs to be read with high confidence ...
-HIGH_LEAD: Final = 0.4  # ... and how far it must lead the next
-MODERATE_SCORE: Final = 0.5  # grade for moderate confidence ...
-MODERATE_LEAD: Final = 0.25  # ... and lead
-HIGH_SEEN: Final = 0.85  # share of what a pattern rests on that must be resolved for high confidence ...
-MODERATE_SEEN: Final = 0.5  # ... and for moderate confidence
+SURE: Final = ((Confidence.HIGH, (0.75, 0.4, 0.85)), (Confidence.MODERATE, (0.5, 0.25, 0.5)))
+"""Grade, lead over the next pattern, and share of what it rests on that is resolved, which each confidence needs."""
 RIM_SLICE_MM: Final = 3.0  # From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)
 ALONG_FASCIA_MM: Final = 4.0  # Sheets this close to the investing fascia lie along it
 FAR_FROM_FASCIA_MM: Final = 15.0
 """Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
+VESSEL_HU: Final = 5.0  # A plaque on a vessel that stands out less than this has a course, and is no more than possible
 CLEFT_MM: Final = 2.5  # Mineral farther from the cortex than this has soft tissue in between
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
@@ -128,7 +126,8 @@ def read_pattern(
         key=lambda item: -item[1],
     )
     best, score = ranked[0]
-    confidence = _confidence(score, score - ranked[1][1], seen[best])
+    found = (score, score - ranked[1][1], seen[best])
+    confidence = next((level for level, least in SURE if all(map(ge, found, least))), Confidence.LOW)
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
     to_fascia_mm, is_weak, is_sheet = features.to_fascia_mm, table.patterns[best].never_sure, best == "P11"
     is_along = to_fascia_mm is not None and to_fascia_mm <= ALONG_FASCIA_MM
@@ -138,11 +137,12 @@ def read_pattern(
     caveats = []
     if diagonals < FEW_VOXELS / 2:
         caveats.append("Only a few voxels wide: the shape is not resolved.")
-    elif seen[best] < HIGH_SEEN:
+    elif seen[best] < SURE[0][1][2]:
         caveats.append("The voxels do not resolve all that the pattern rests on.")
     is_far = is_sheet and (to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM
     is_apart = features.is_vessel_chain and best != "P02"  # foci in a row that are no vessel may be several lesions
-    if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart:
+    is_unseen = best == "P03" and (features.vessel_hu or 0.0) < VESSEL_HU
+    if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart or is_unseen:
         confidence = Confidence.LOW
     if score < MIN_SCORE:
         best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
@@ -156,14 +156,6 @@ def read_pattern(
     )
 
 
-def _confidence(score: float, lead: float, seen: float) -> Confidence:
-    """How sure a reading is, from its grade, its lead over the next and how well it is resolved."""
-    if score >= HIGH_SCORE and lead >= HIGH_LEAD and seen >= HIGH_SEEN:
-        return Confidence.HIGH
-    is_moderate = score >= MODERATE_SCORE and lead >= MODERATE_LEAD and seen >= MODERATE_SEEN
-    return Confidence.MODERATE if is_moderate else Confidence.LOW
-
-
 def _named_features(
     f: Features, values: dict[str, float], best: str, confidence: Confidence
 ) -> dict[str, float | int | bool | str | None]:
@@ -172,16 +164,15 @@ def _named_features(
     names: dict[str, float | int | bool | str | None] = dict.fromkeys(
         ("rim_complete", "rim_incomplete", *DEFINING.values()), unknown
     )
+    is_rim = False
     if f.centre_level is not None and f.shell_share is not None and values["resolved_centre"] == 1.0:
         is_rim = f.centre_level < RIM_LEVEL and f.shell_share > 0.3
         is_complete = (f.worst_coverage or 0.0) >= COMPLETE
         names["rim_complete"] = yes if is_rim and is_complete else no
         names["rim_incomplete"] = yes if is_rim and not is_complete else no
-        if is_rim:
-            names["centre_dense"] = no
+        names["centre_dense"] = no if is_rim else unknown
     if confidence is not Confidence.LOW and best in DEFINING:
         names[DEFINING[best]] = yes
-    is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
     cleft = yes if f.bone_gap_mm > CLEFT_MM else no
     return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}
 

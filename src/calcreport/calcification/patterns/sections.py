@@ -140,10 +140,7 @@ def count_peaks(hu: Hu, inside: Mask, height_hu: float) -> int:
 
 
 def outward_correlation(hu: Hu, inside: Mask, spacing: Spacing) -> float:
-    """Correlation of density with the distance from the middle, in lengths of the axes: -1 where densest in the middle.
-
-    0 where there are too few voxels to say.
-    """
+    """Correlation of density with the distance from the middle, in lengths of the axes; 0 for too few voxels."""
     values, place = hu[inside].astype(np.float64), np.argwhere(inside) * np.array(spacing)
     if len(values) < FEW_VOXELS or not np.ptp(values):
         return 0.0

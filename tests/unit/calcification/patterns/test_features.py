@@ -396,3 +396,12 @@ def test_of_a_large_box_a_part_is_read_and_says_the_same():
     around = read_vicinity(hu, inside, SPACING)
     assert around["near_fat"] < 0.4
     assert around["coat_hu"] == MUSCLE
+
+
+@pytest.mark.parametrize(("noise_hu", "peaks"), [(30.0, 2), (40.0, 1)])
+def test_a_focus_stands_out_of_the_noise(noise_hu, peaks):
+    mask = ball(6.0)
+    hu = tissue((mask, 300), (ball(1.5, (0.0, 0.0, -3.0)), 450), (ball(1.5, (0.0, 0.0, 3.0)), 440))
+    known = Surroundings(longest_mm=12.0, layer=DepthClass.SUBFASCIAL, bone_gap_mm=np.inf, to_fascia_mm=None,
+                         is_vessel_chain=False, noise_hu=noise_hu)  # fmt: skip
+    assert describe(hu, mask, geometry(), known).peak_count == peaks

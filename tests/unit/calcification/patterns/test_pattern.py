@@ -382,7 +382,7 @@ def test_what_the_voxels_do_not_show_is_said(monkeypatch, largest_mm, seen, cave
 
 @pytest.mark.parametrize(
     ("to_fascia_mm", "grade", "confidence"),
-    [(3.9, 0.9, "high"), (4.1, 0.9, "moderate"), (15.5, 0.9, "low"), (None, 0.9, "moderate")],
+    [(4.0, 0.9, "high"), (4.1, 0.9, "moderate"), (15.0, 0.9, "moderate"), (15.5, 0.9, "low"), (None, 0.9, "moderate")],
 )
 def test_a_sheet_far_from_the_fascia_is_a_shape_without_its_place(monkeypatch, to_fascia_mm, grade, confidence):
     grades = {"P11": (grade, 1.0), "P12": (0.1, 1.0)}
@@ -405,3 +405,10 @@ def test_a_sheet_far_from_the_fascia_is_a_shape_without_its_place(monkeypatch, t
 )  # fmt: skip
 def test_limits_of_the_plain_shapes(changes, shape):
     assert read(dataclasses.replace(LUMP, **changes)).features["morphology"] == shape
+
+
+@pytest.mark.parametrize(("vessel_hu", "confidence"), [(5.0, "moderate"), (4.9, "low"), (None, "low")])
+def test_a_plaque_whose_vessel_is_not_seen_is_no_more_than_possible(monkeypatch, vessel_hu, confidence):
+    grades = {"P03": (0.9, 1.0), "P12": (0.1, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    assert read(picture("P03", vessel_hu=vessel_hu)).confidence == confidence
