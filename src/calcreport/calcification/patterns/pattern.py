@@ -86,7 +86,7 @@ def _table(site: str) -> PatternTable:
 
 MIN_SCORE: Final = 0.1  # below this grade no pattern is claimed ...
 MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
-SURE: Final = ((Confidence.HIGH, (0.75, 0.4, 0.85)), (Confidence.MODERATE, (0.5, 0.25, 0.5)))
+SURE: Final = ((Confidence.HIGH, (0.75, 0.4, 0.85)), (Confidence.MODERATE, (0.5, 0.4, 0.5)))
 """Grade, lead over the next pattern, and share of what it rests on that is resolved, which each confidence needs."""
 RIM_SLICE_MM: Final = 3.0  # From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)
 ALONG_FASCIA_MM: Final = 4.0  # Sheets this close to the investing fascia lie along it

@@ -81,7 +81,9 @@ def test_each_pattern_wins_on_its_own_picture(pattern):
     ("first", "second", "seen", "slice_mm", "confidence"),
     [
         (0.9, 0.4, 1.0, 1.0, "high"),
-        (0.9, 0.6, 1.0, 1.0, "moderate"),
+        (0.9, 0.6, 1.0, 1.0, "low"),
+        (0.74, 0.33, 1.0, 1.0, "moderate"),
+        (0.74, 0.35, 1.0, 1.0, "low"),
         (0.7, 0.1, 1.0, 1.0, "moderate"),
         (0.9, 0.85, 1.0, 1.0, "low"),
         (0.4, 0.1, 1.0, 1.0, "low"),
