@@ -376,7 +376,7 @@ def main() -> int:
         parts = []
         if drawn["unseen"]:
             named = left_out(drawn["seen"], start, options.folds, drawn["unseen"])
-            parts.append(figures(named, f"lesions of other hosts, drawn by another seed"))
+            parts.append(figures(named, "lesions of other hosts, drawn by another seed"))
         parts.append(figures(left_out(samples, start, options.folds), "all lesions of other hosts"))
         text = "\n\n".join(parts)
         sys.stdout.write(text + "\n")
