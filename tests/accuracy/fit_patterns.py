@@ -1,18 +1,20 @@
 """Fit ``patterns/ct.toml`` to lesions of known pattern put into real CT, and say how often the right one is named.
 
-python tests/accuracy/fit_patterns.py FOLDER... --work SAMPLES [--seeds 1,2] [--thin 1,2] [--write] [--figures]
+python tests/accuracy/fit_patterns.py FOLDER... --work SAMPLES [--seeds 1] [--thin 1] [--unseen 2] [--write] [--figures]
 
 The folders are those of `run_unseen`. Lesions of both definitions are put into each host, found and described by the
 whole analysis; what comes of a host is kept in ``--work`` and made once. ``--thin`` draws hosts anew on slices of 1 mm
 before lesions are put in. With ``--figures`` each lesion is named by a table fitted without any lesion of its host, and
-the counts go into docs/accuracy.md: "indeterminate" is never right. ``--write`` fits the table to all. Limits of signs
-and flags, which have a plain meaning, stay, as do rows with a source of their own.
+the counts go into docs/accuracy.md: "indeterminate" is never right. ``--write`` fits the table to all. The fit begins
+with `patterns_start.toml`, whose rows are set by hand or were fitted to lesions of other seeds; it moves rows and adds
+some. Limits of signs and flags, which have a plain meaning, stay, as do rows with a source of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -46,16 +48,35 @@ import calcreport
 from calcreport.calcification.patterns import pattern
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, grade_row, read_table
 from calcreport.model.report import DepthClass
 
 TABLE = Path(pattern.__file__).with_name("ct.toml")
+START = Path(__file__).with_name("patterns_start.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 MARKS = ("<!-- patterns: written by tests/accuracy/fit_patterns.py -->", "<!-- end of patterns -->")
 STEEPNESS, FLOOR = 2.0, 0.004
 """Grades become chances as their powers; no grade counts as less than the floor."""
 LEAST_GAIN = 1e-3
 """A row changes only for a gain of mean log chance above this: limits stay where the data say little."""
+ROW_GAIN, MOST_ROWS = 4e-3, 4
+"""A row is added only for a gain above this, so many to a case of a pattern at most."""
+QUANTILES = np.linspace(0.05, 0.95, 10)
+"""Limits of added rows lie at these quantiles of the feature over all samples, neighbours or next but one."""
+OF_SHAPE = {
+    "longest_mm": "", "width_mm": "", "thickness_mm": "", "foci_count": "", "largest_focus_mm": "", "focus_size_mm": "",
+    "focus_elongation": "", "focus_alignment": "", "sphericity": "", "smoothness": "", "wall_mm": "", "fill": "",
+    "shell_share": "lesion", "coverage": "lesion", "worst_coverage": "lesion", "core_hu": "centre",
+    "core_tail_hu": "centre", "heart_hu": "centre", "mean_hu": "", "peak_hu": "", "variation": "", "projected_fill": "",
+    "section_fill": "", "centre_level": "lesion", "middle_level": "lesion", "contrast_ratio": "", "peak_count": "",
+    "ring_share": "", "hole_count": "", "hole_mm": "", "outward_correlation": "", "grain_mm": "", "slenderness": "",
+    "bulk": "", "plate": "", "swelling_hu": "",
+}  # fmt: skip
+"""Features of which rows may be added, and what has to be resolved for each. Where a lesion lies is not among them:
+the inserter puts each kind anywhere."""
+UNITS = {"_mm": "mm", "_hu": "HU", "_count": "count", "_correlation": "correlation"}
+UNNAMED = pattern.MIN_SCORE**STEEPNESS
+"""Share of a chance that goes to no pattern: below the least score none is named."""
 SIZE_SLACK = 0.35
 """A finding whose length differs by more than this share, and 6 mm, has merged with something else."""
 DEFINITIONS = {"first": KINDS, "second": ROUGH_KINDS}
@@ -156,7 +177,7 @@ class Fit:
     """Table being fitted to samples."""
 
     def __init__(self, samples: list[Sample], table: PatternTable) -> None:
-        """Weigh samples so that each pattern counts by the root of its number."""
+        """Weigh samples so that each pattern on each spacing of slices counts by the root of its number."""
         values = [s.values() for s in samples]
         self.values: dict[str, NDArray[np.float64]] = {name: np.array([v[name] for v in values]) for name in values[0]}
         self.signs, self.patterns = dict(table.signs), dict(table.patterns)
@@ -165,8 +186,11 @@ class Fit:
         self.names = list(self.patterns)
         truth = [s.pattern for s in samples]
         self.truth = np.array([self.names.index(name) for name in truth])
-        self.weight = np.array([truth.count(name) ** -0.5 for name in truth])
+        kinds = [(s.pattern, round(s.spacing_mm[0], 1)) for s in samples]
+        self.weight = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
+        self.drawn = list(self._draw())
+        self.factors = np.array([grade_row(row, self.values)[0] for row in self.drawn])
 
     def _grade(self, cases: Cases) -> NDArray[np.float64]:
         return np.asarray(grade_cases(cases, self.values)[0])
@@ -174,8 +198,54 @@ class Fit:
     def loss(self) -> float:
         """Weighted mean of minus the log chance of the true pattern."""
         power = (self.grades + FLOOR) ** STEEPNESS
-        chance = power[self.truth, np.arange(self.truth.size)] / power.sum(axis=0)
+        chance = power[self.truth, np.arange(self.truth.size)] / (power.sum(axis=0) + UNNAMED)
         return float(-np.average(np.log(chance + 1e-3), weights=self.weight))
+
+    def _draw(self) -> Iterator[Row]:
+        """Rows that might be added to a pattern."""
+        for feature, needs in OF_SHAPE.items():
+            known = self.values[feature][np.isfinite(self.values[feature])]
+            limits = np.unique(np.quantile(known, QUANTILES)) if known.size else known
+            unit = next((unit for end, unit in UNITS.items() if feature.endswith(end)), "share")
+            for reach, falls, weight in itertools.product((1, 2), (False, True), (0.4, 0.8)):
+                for low, high in zip(limits[:-reach], limits[reach:], strict=True):
+                    yield Row(feature=feature, low=float(low), high=float(high), falls=falls, weight=weight, unit=unit,
+                              needs=needs)  # fmt: skip
+
+    def grow(self) -> None:
+        """Add the row that gains most, again and again, to patterns that samples show; none where signs alone speak."""
+        added = Counter[tuple[str, int]]()
+        while True:
+            best, found = self.loss() - ROW_GAIN, None
+            power = (self.grades + FLOOR) ** STEEPNESS
+            total, own = power.sum(axis=0) + UNNAMED, power[self.truth, np.arange(self.truth.size)]
+            for number in np.unique(self.truth):
+                held = self.patterns[self.names[number]]
+                products = np.array([self._grade(replace(held, cases=(case,))) for case in held.cases])
+                for case in range(len(products)):
+                    rests_on_signs = all(row.feature in self.signs for row in held.cases[case])
+                    if rests_on_signs or added[self.names[number], case] >= MOST_ROWS:
+                        continue
+                    rest = np.delete(products, case, axis=0).max(axis=0, initial=0.0)
+                    raised = (np.maximum(rest, products[case] * self.factors) + FLOOR) ** STEEPNESS
+                    chance = np.where(self.truth == number, raised, own) / (total - power[number] + raised)
+                    losses = -np.average(np.log(chance + 1e-3), axis=1, weights=self.weight)
+                    if losses.min() < best:
+                        best, found = float(losses.min()), (number, case, self.drawn[int(losses.argmin())])
+            if found is None:
+                return
+            number, case, row = found
+            held = self.patterns[self.names[number]]
+            cases = [(*rows, row) if n == case else rows for n, rows in enumerate(held.cases)]
+            self.patterns[self.names[number]] = replace(held, cases=tuple(cases))
+            self.grades[number] = self._grade(self.patterns[self.names[number]])
+            added[self.names[number], case] += 1
+
+    def run(self) -> PatternTable:
+        """Move the rows, add some, and move all again."""
+        self.descend(1)
+        self.grow()
+        return self.descend(2)
 
     def descend(self, sweeps: int) -> PatternTable:
         """Move one row after the other, of the patterns that samples show."""
@@ -213,10 +283,10 @@ class Fit:
                     yield replace(row, low=low, high=high)
 
 
-def write(table: PatternTable, path: Path) -> None:
-    """Put fitted numbers, of two digits, into the rows where they stand."""
+def write(table: PatternTable, start: str, path: Path) -> None:
+    """Put fitted numbers, of three digits, into the rows of the start where they stand, and added rows after them."""
     lines, name, case, place = [], "", -1, -1
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in start.split("\n"):
         if head := re.match(r"\[(\w+)\.(\w+)\]", line):
             name, case = head[2] if head[1] == "pattern" else "", -1
         elif name and re.match(r"\w+ = \[$", line):
@@ -228,22 +298,29 @@ def write(table: PatternTable, path: Path) -> None:
             text = re.sub(r"low = [^,]+, high = [^, ]+", f"low = {row.low:.3g}, high = {row.high:.3g}", text)
             lines.append(text.replace(", unit", f", weight = {row.weight:.2g}, unit", 1))
             continue
+        elif name and case >= 0 and line == "]":
+            for row in table.patterns[name].cases[case][place + 1 :]:
+                falls, needs = ", falls = true" * row.falls, f', needs = "{row.needs}"' * bool(row.needs)
+                numbers = f"low = {row.low:.3g}, high = {row.high:.3g}{falls}, weight = {row.weight:.2g}"
+                lines.append(f'  {{ feature = "{row.feature}", {numbers}, unit = "{row.unit}"{needs} }},')
         lines.append(line)
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def left_out(samples: list[Sample], start: PatternTable, folds: int) -> list[tuple[Sample, str, str]]:
-    """Each sample with the pattern and confidence given by a table that was fitted without its host."""
-    fold = [zlib.crc32(s.host.encode()) % folds for s in samples]
+def left_out(
+    samples: list[Sample], start: PatternTable, folds: int, unseen: Iterable[Sample] = ()
+) -> list[tuple[Sample, str, str]]:
+    """Each sample, or each unseen one, with the pattern and confidence by a table fitted to samples of other hosts."""
+    fold = {s.host: zlib.crc32(s.host.encode()) % folds for s in samples}
+    shown = list(unseen) or samples
     named = []
-    for left in sorted(set(fold)):
-        kept = [s for s, n in zip(samples, fold, strict=True) if n != left and s.is_whole]
-        fitted = Fit(kept, start).descend(2)
-        named += [(s, *s.named(fitted)) for s, n in zip(samples, fold, strict=True) if n == left]
+    for left in sorted(set(fold.values())):
+        fitted = Fit([s for s in samples if fold[s.host] != left and s.is_whole], start).run()
+        named += [(s, *s.named(fitted)) for s in shown if zlib.crc32(s.host.encode()) % folds == left]
     return named
 
 
-def figures(named: Iterable[tuple[Sample, str, str]]) -> str:
+def figures(named: Iterable[tuple[Sample, str, str]], fitted_to: str) -> str:
     """Counts by spacing of slices, definition and pattern."""
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     hosts = set()
@@ -257,7 +334,7 @@ def figures(named: Iterable[tuple[Sample, str, str]]) -> str:
         (*key, sum(count.values()), *(ratio(count[verdict], sum(count.values())) for verdict in VERDICTS))
         for key, count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] != "all", item[0]))
     ]
-    head = f"Lesions found in {len(hosts)} hosts, each named by a table fitted without the lesions of its host."
+    head = f"Lesions found in {len(hosts)} hosts, each named by a table fitted to {fitted_to}."
     return f"{head}\n\n" + table(f"slices, mm|pattern|definition|found|{'|'.join(VERDICTS)}", lines)
 
 
@@ -272,9 +349,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder in which the samples are kept")
     parser.add_argument("--seeds", type=_numbers, default=[1], help="comma list; each puts its own lesions in")
     parser.add_argument("--thin", type=_numbers, default=[], help="seeds of copies on thin slices")
+    parser.add_argument("--unseen", type=_numbers, default=[], help="seeds of lesions that the first figures hold back")
     parser.add_argument("--studies", default="*", help="comma list of names or patterns")
     parser.add_argument("--kept", action="store_true", help="make no samples: those kept in --work are all")
-    parser.add_argument("--start", type=Path, default=TABLE, help="table the fit begins with: not one fitted to these")
+    parser.add_argument("--start", type=Path, default=START, help="table the fit begins with: not one fitted to these")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--write", action="store_true", help=f"put the numbers into {TABLE.name}")
     parser.add_argument("--figures", action="store_true", help="put the figures into docs/accuracy.md")
@@ -282,20 +360,30 @@ def main() -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     start = read_table(options.start.read_text(encoding="utf-8"), pattern.FEATURES)
     studies = [s for s in find_studies(options.data, options.work) if is_chosen(s, options.studies)]
-    samples = [
-        sample
-        for study in studies
-        for is_thin, seeds in ((False, options.seeds), (True, options.thin))
-        for seed in seeds
-        for definition in DEFINITIONS
-        for sample in samples_of(study, definition, seed, options.work, is_thin=is_thin, is_made=not options.kept)
-    ]
-    text = figures(left_out(samples, start, options.folds))
-    sys.stdout.write(text + "\n")
+    drawn = {
+        seeds: [
+            sample
+            for study in studies
+            for is_thin, numbers in ((False, options.seeds), (True, options.thin))
+            for seed in (options.unseen if seeds == "unseen" else numbers)
+            for definition in DEFINITIONS
+            for sample in samples_of(study, definition, seed, options.work, is_thin=is_thin, is_made=not options.kept)
+        ]
+        for seeds in ("seen", "unseen")
+    }
+    samples = [*drawn["seen"], *drawn["unseen"]]
     if options.figures:
+        parts = []
+        if drawn["unseen"]:
+            named = left_out(drawn["seen"], start, options.folds, drawn["unseen"])
+            parts.append(figures(named, "lesions of other hosts, drawn by another seed"))
+        parts.append(figures(left_out(samples, start, options.folds), "all lesions of other hosts"))
+        text = "\n\n".join(parts)
+        sys.stdout.write(text + "\n")
         write_into(DOCUMENT, text, MARKS)
     if options.write:
-        write(Fit([s for s in samples if s.is_whole], start).descend(3), TABLE)
+        fitted = Fit([s for s in samples if s.is_whole], start).run()
+        write(fitted, options.start.read_text(encoding="utf-8"), TABLE)
     return 0
 
 

@@ -62,7 +62,9 @@ def test_what_is_indeterminate_or_low_is_counted_apart() -> None:
     named = [
         (SAMPLES[0], *reading) for reading in (("P09", "low"), ("P30", "low"), ("P01", "low"), ("P01", "moderate"))
     ]
-    row = next(line for line in fit_patterns.figures(named).splitlines() if line.startswith("| 3.3 | all | both"))
+    row = next(
+        line for line in fit_patterns.figures(named, "others").splitlines() if line.startswith("| 3.3 | all | both")
+    )
     assert row.count("1 of 4 (25%)") == 4
     assert "0 of 4 (0%)" in row
 
@@ -74,7 +76,41 @@ def test_fitted_numbers_stand_in_their_rows(tmp_path: Path) -> None:
     cases = start.patterns["P09"]
     rows = tuple(dataclasses.replace(row, low=row.low + 0.01, high=row.high + 0.01) for row in cases.cases[0])
     moved = dataclasses.replace(start, patterns=start.patterns | {"P09": dataclasses.replace(cases, cases=(rows,))})
-    fit_patterns.write(moved, table)
+    fit_patterns.write(moved, table.read_text(encoding="utf-8"), table)
     again = fit_patterns.read_table(table.read_text(encoding="utf-8"), fit_patterns.pattern.FEATURES).patterns["P09"]
     assert [(r.feature, r.falls, r.unit) for r in again.cases[0]] == [(r.feature, r.falls, r.unit) for r in rows]
     assert np.allclose([r.low for r in again.cases[0]], [r.low for r in rows], rtol=0.02, atol=0.02)
+
+
+PLAIN = """[pattern.P09]
+source = "proposal"
+rows = [
+  { feature = "longest_mm", low = 1, high = 2, weight = 0.9, unit = "mm" },
+]
+
+[pattern.P24]
+source = "proposal"
+rows = [
+  { feature = "longest_mm", low = 1, high = 2, weight = 0.9, unit = "mm" },
+]
+"""
+
+
+def test_rows_that_are_added_are_of_shape_and_stand_in_the_table(tmp_path: Path) -> None:
+    start = fit_patterns.read_table(PLAIN, fit_patterns.pattern.FEATURES)
+    fit = fit_patterns.Fit(SAMPLES, start)
+    before = fit.loss()
+    fit.grow()
+    assert fit.loss() < before
+    added = {name: cases.cases[0][1:] for name, cases in fit.patterns.items()}
+    assert any(added.values())
+    assert all(row.feature in fit_patterns.OF_SHAPE for rows in added.values() for row in rows)
+    assert all(len(rows) <= fit_patterns.MOST_ROWS for rows in added.values())
+    path = tmp_path / "ct.toml"
+    fit_patterns.write(fit_patterns.PatternTable(signs=fit.signs, patterns=fit.patterns), PLAIN, path)
+    again = fit_patterns.read_table(path.read_text(encoding="utf-8"), fit_patterns.pattern.FEATURES)
+    for name, rows in added.items():
+        kept = again.patterns[name].cases[0][1:]
+        assert [(r.feature, r.falls, r.needs, r.unit) for r in kept] == [
+            (r.feature, r.falls, r.needs, r.unit) for r in rows
+        ]

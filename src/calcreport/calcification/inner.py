@@ -40,6 +40,9 @@ _NAMES: Final = {
     Cavity.SKULL: "head",
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
+PHLEBOLITH: Final = "pelvis, probable phlebolith"  # A stone at the end of a ureter looks the same
+MAX_PHLEBOLITH_MM: Final = 10.0  # Stones of the pelvic veins are no larger (proposal) ...
+ROUND: Final = 2.0  # ... and no longer than so many times their width, slices of 5 mm included (proposal)
 # Note on mineral that may belong to a mass that was felt.
 WHICH_IS_FELT: Final = (
     "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
@@ -75,10 +78,8 @@ def list_incidental(
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
     doubts = () if len(listed) == len(inner) else (MANY_IN_CAVITY,)
     geometry, index = scene.volume.geometry, scene.components.indices
-    found = ((f, index(f.component), cavities[f.component]) for f in listed)
-    return tuple(
-        incidental_of(at, geometry, _kind(scene, f, cavity), _NAMES[cavity]) for f, at, cavity in found
-    ), doubts
+    found = ((index(f.component), *_name(scene, f, cavities[f.component])) for f in listed)
+    return tuple(incidental_of(at, geometry, kind, name) for at, kind, name in found), doubts
 
 
 def sort_inner(
@@ -148,6 +149,18 @@ def _kind(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalKind:
     if is_belly and (focus.gas_fraction > MIN_BOWEL_GAS or focus.volume_mm3 > MAX_STONE_MM3):
         return IncidentalKind.ENTERIC
     return IncidentalKind.OTHER
+
+
+def _name(scene: Scene, focus: Focus, cavity: Cavity) -> tuple[IncidentalKind, str]:
+    """Kind and place of a deposit; what is small and round beside the middle of the pelvis lies in its veins."""
+    kind, box = _kind(scene, focus, cavity), scene.components.box[focus.component]
+    sides_mm, middle = np.ptp(box, axis=1) * scene.spacing_mm, (box.sum(axis=1) - 1) / 2
+    is_round = sides_mm.max() <= min(MAX_PHLEBOLITH_MM, ROUND * sides_mm.min())
+    if kind is not IncidentalKind.OTHER or cavity is not Cavity.PELVIS or not is_round:
+        return kind, _NAMES[cavity]
+    side = scene.places.place(scene.volume.geometry.lps_mm(middle)).laterality
+    is_beside = side in {Laterality.LEFT, Laterality.RIGHT}
+    return (IncidentalKind.VASCULAR, PHLEBOLITH) if is_beside else (kind, _NAMES[cavity])
 
 
 def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:

@@ -60,7 +60,7 @@ ABUT_GAP_MM: Final = 2.5  # Mineral and bone nearer than this touch as far as CT
 # Pattern of a contour without mineral.
 NO_MINERAL: Final = Pattern(
     id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
-    scores={}, features={},
+    scores={}, features={"morphology": "none"},
 )  # fmt: skip
 # Note on a deposit at the top of the scale.
 CLIPPED: Final = "Attenuation is clipped at the top of the scale; mean and maximum are lower bounds."
@@ -174,15 +174,17 @@ class Measurer:
             noise_hu=self.noise_hu,
         )  # fmt: skip
         features = describe(self.volume.hu[box], surface.inside, geometry, known)
+        key_slice = key + int(offset[0])
+        location = self._location(points_mm, voxels, key_slice)
         pattern = read_pattern(
             features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
-            region=self.acquisition.body_part, table=pattern_table(self.settings.patterns),
+            region=f"{self.acquisition.body_part or ''} {location.region or ''}".strip(),
+            table=pattern_table(self.settings.patterns),
         )  # fmt: skip
-        key_slice = key + int(offset[0])
         return MeasuredLesion(
             size=size, foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
             mass=Mass(), density=density, depth=depth, pattern=pattern, bone_relation=_bone_relation(bone_gap_mm),
-            location=self._location(points_mm, voxels, key_slice), notes=(CLIPPED,) if density.is_clipped else (),
+            location=location, notes=(CLIPPED,) if density.is_clipped else (),
             mineral=VoxelMask(offset=(int(offset[0]), int(offset[1]), int(offset[2])), voxels=surface.inside),
             key_slice=key_slice, longest=longest, axial_longest=axial, to_skin=to_skin, to_fascia=to_fascia,
         )  # fmt: skip

@@ -12,11 +12,9 @@ from calcreport.model.lengths import Lengths, bind_lengths
 from calcreport.model.report import Laterality, Lesion, Location, Report
 from calcreport.text.statements import Statements
 
-_NAMING_FEATURES: Final = (
-    "rim_incomplete", "rim_complete", "fluid_calcium_level", "shape_clustered", "shape_rim", "shape_linear",
-    "shape_sheet_like", "shape_punctate", "shape_amorphous",
-)  # fmt: skip
-"""Features that change the name of a finding; ``pattern.finding`` in statements.toml names ``<pattern>_<feature>``."""
+_NAMING_FEATURES: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
+"""Features that change the name of a finding; ``pattern.finding`` in statements.toml names ``<pattern>_<feature>``, and
+``<pattern>_<plain shape>``."""
 
 
 def lengths_of(report: Report) -> Lengths:
@@ -139,8 +137,9 @@ def name_place(location: Location, statements: Statements) -> str:
 
 
 def name_finding(pattern: model.Pattern, statements: Statements) -> str:
-    """Name the finding, such as ``"peripheral rim of mineral"``, with a defining feature where present."""
+    """Name the finding, such as ``"peripheral rim of mineral"``, with a defining feature or the plain shape."""
     known = [name for name in _NAMING_FEATURES if pattern.features.get(name) == "yes"]
+    known.append(str(pattern.features.get("morphology")))
     named = (statements.choose("pattern.finding", f"{pattern.id}_{name}") for name in known)
     plain = statements.choose("pattern.finding", pattern.id, pattern.label)
     return next(filter(None, named), plain)

@@ -18,6 +18,7 @@ from calcreport.calcification.scene import Scene
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 from calcreport.model.report import Thresholds
+from calcreport.model.terms import Laterality
 
 
 def _geometry(shape, spacing_mm, tilt_deg):
@@ -136,7 +137,7 @@ def make_scene() -> Callable[..., Scene]:
             body=Body(mask=whole, outside=empty["outside"], firm=whole.copy()),
             places=SimpleNamespace(
                 cavity=np.zeros(blocks, dtype=np.uint8), cage=empty["cage"],
-                place=lambda _: SimpleNamespace(region=region),
+                place=lambda _: SimpleNamespace(region=region, laterality=Laterality.UNKNOWN),
                 trunk=SimpleNamespace(part=np.full(blocks[0], "pelvis")),
             ),
             components=find_components(values, find_runs(values, grow)),

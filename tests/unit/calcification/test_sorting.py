@@ -13,7 +13,14 @@ from calcreport.anatomy.body_map import Cavity
 from calcreport.calcification.analysis import failed_checks
 from calcreport.calcification.detect import _is_bone, detect, list_excluded
 from calcreport.calcification.foci import examine
-from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_by_labels, sort_inner
+from calcreport.calcification.inner import (
+    PHLEBOLITH,
+    WHICH_IS_FELT,
+    FeltMass,
+    list_incidental,
+    sort_by_labels,
+    sort_inner,
+)
 from calcreport.calcification.reject import is_solid
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import Acquisition
@@ -352,6 +359,28 @@ def test_incidental_mineral_has_its_cavity_its_box_and_its_length(make_scene, ca
     assert found.largest_mm == pytest.approx(np.sqrt(6**2 + 8**2 + 24**2))
     assert (found.first_slice, found.last_slice) == (18, 23)
     assert doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("cavity", "side", "box", "name"),
+    [
+        (Cavity.PELVIS, Laterality.LEFT, ((18, 24), (18, 24), (18, 24)), PHLEBOLITH),
+        (Cavity.PELVIS, Laterality.RIGHT, ((18, 24), (18, 24), (18, 24)), PHLEBOLITH),
+        (Cavity.PELVIS, Laterality.LEFT, ((18, 28), (18, 24), (18, 23)), PHLEBOLITH),
+        (Cavity.PELVIS, Laterality.LEFT, ((18, 29), (18, 24), (18, 24)), "pelvis"),  # 11 mm
+        (Cavity.PELVIS, Laterality.LEFT, ((18, 27), (18, 24), (18, 22)), "pelvis"),  # 9 by 4 mm
+        (Cavity.PELVIS, Laterality.MIDLINE, ((18, 24), (18, 24), (18, 24)), "pelvis"),
+        (Cavity.PELVIS, Laterality.UNKNOWN, ((18, 24), (18, 24), (18, 24)), "pelvis"),
+        (Cavity.ABDOMEN, Laterality.LEFT, ((18, 24), (18, 24), (18, 24)), "abdomen"),
+    ],
+)
+def test_a_small_round_stone_beside_the_middle_of_the_pelvis_lies_in_its_veins(make_scene, cavity, side, box, name):
+    scene = make_scene(box)
+    scene.places.cavity[:] = cavity
+    scene.places.place = lambda _: SimpleNamespace(laterality=side)
+    ((found,), _) = listed(scene, detect(scene, min_volume_mm3=10.0))
+    assert found.structure == name
+    assert found.kind is (IncidentalKind.VASCULAR if name == PHLEBOLITH else IncidentalKind.OTHER)
 
 
 def test_the_cavity_of_a_deposit_holds_most_of_it(make_scene):

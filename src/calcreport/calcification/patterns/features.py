@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Mask, Spacing
-from calcreport.anatomy.morphology import erode
+from calcreport.anatomy.morphology import dilate, erode
 from calcreport.calcification.parts import find_parts, hull_volume, principal_extents, projected_fill, row_ends
-from calcreport.calcification.patterns.sections import count_peaks, level_and_ring_share, read_sections, wall_mm
+from calcreport.calcification.patterns.sections import (
+    Sections,
+    count_peaks,
+    level_and_ring_share,
+    outward_correlation,
+    read_sections,
+    wall_mm,
+)
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import DepthClass
 
@@ -33,20 +40,8 @@ SLEEVE_MM: Final = 3.0
 the mineral's own partial volume has ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vicinity:
-    """Tissue around a lesion; fields as in `calcreport.calcification.patterns.features.Features`."""
-
-    near_hu: float
-    near_fat: float
-    wide_fat: float
-    fat_sides: float
-    coat_hu: float | None
-    swelling_hu: float | None
-
-
-def read_vicinity(hu: Hu, inside: Mask, spacing: Spacing) -> Vicinity:
-    """Tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
+def read_vicinity(hu: Hu, inside: Mask, spacing: Spacing) -> dict[str, Any]:
+    """Features of the tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
     stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
     if not inside[::stride, ::stride, ::stride].any():
         stride = 1
@@ -64,14 +59,14 @@ def read_vicinity(hu: Hu, inside: Mask, spacing: Spacing) -> Vicinity:
     sleeve = local[is_tissue & ring((clear_mm, clear_mm + SLEEVE_MM))]
     soft_near, soft_wide = sleeve[sleeve > WATER_HU], wide[wide > WATER_HU]
     is_known = min(soft_near.size, soft_wide.size) >= FEW_VOXELS
-    return Vicinity(
-        near_hu=float(np.median(near)) if near.size else 0.0,
-        near_fat=near_fat,
-        wide_fat=float((wide < FAT_HU).mean()) if wide.size else near_fat,
-        fat_sides=_fat_sides(local, mask, is_near, spacing),
-        coat_hu=float(np.median(coat)) if coat.size else None,
-        swelling_hu=float(np.median(soft_wide) - np.median(soft_near)) if is_known else None,
-    )
+    return {
+        "near_hu": float(np.median(near)) if near.size else 0.0,
+        "near_fat": near_fat,
+        "wide_fat": float((wide < FAT_HU).mean()) if wide.size else near_fat,
+        "fat_sides": _fat_sides(local, mask, is_near, spacing),
+        "coat_hu": float(np.median(coat)) if coat.size else None,
+        "swelling_hu": float(np.median(soft_wide) - np.median(soft_near)) if is_known else None,
+    }
 
 
 def _fat_sides(hu: Hu, inside: Mask, is_near: Mask, spacing: Spacing) -> float:
@@ -88,14 +83,32 @@ def _fat_sides(hu: Hu, inside: Mask, is_near: Mask, spacing: Spacing) -> float:
 
 PLAQUE_MM: Final = 40.0  # longer deposits are no plaques; no vessel is looked for
 OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # nor here
+# A focus stands out by as many deviations of the noise and this share of the contrast of the mineral; and a grain.
+PEAK_NOISES: Final = (4.0, 2.4)
+PEAK_SHARE: Final = (0.25, 0.12)
 CORE_VOXELS: Final = 8  # Densities are read one voxel inside the surface when at least this many voxels lie there
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Features:
-    """What a pattern is read from. Lengths mm, densities HU; ``None`` where a feature cannot be seen."""
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is known of a lesion before its shape is described."""
 
     longest_mm: float
+    layer: DepthClass
+    """Depth class."""
+    bone_gap_mm: float
+    """Distance to bone, infinity when none is near."""
+    to_fascia_mm: float | None
+    """Median distance of the mineral to the investing fascia."""
+    is_vessel_chain: bool
+    """Foci string along the scan axis like a vessel."""
+    noise_hu: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Sections, Surroundings):
+    """What a pattern is read from. Lengths mm, densities HU; ``None`` where a feature cannot be seen."""
+
     width_mm: float
     thickness_mm: float
     """Extents along the principal axes of the whole lesion."""
@@ -117,21 +130,8 @@ class Features:
     """Typical thickness of the mineral: twice its greatest depth, 90th percentile over the parts."""
     fill: float
     """Mineral volume over the volume of the lesion's convex hull."""
-    shell_share: float | None
-    core_share: float | None
-    """Share of shell and core of the cross-sections that is mineral."""
-    coverage: float | None
-    worst_coverage: float | None
-    """Share of directions from the middle of a cross-section in which the shell is mineral: on average, and in the
-    broad section that shows the largest gap."""
-    core_hu: float | None
-    """Median of the core."""
-    core_spread_hu: float | None
-    """Half its 16th-84th percentile range, noise taken off."""
-    core_tail_hu: float | None
-    """90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here."""
-    centre_gain: float | None
-    """Density of the mineral in the core over that in the shell."""
+    outward_correlation: float
+    """Correlation of density with the distance from the middle: negative where the centre is densest."""
     mean_hu: float
     peak_hu: float
     variation: float
@@ -151,55 +151,24 @@ class Features:
     """Muscle and other watery tissue farther off, less that right around: positive in oedema or a soft mass, negative
     in tendon."""
     vessel_hu: float | None
-    """Contrast to its fat of the vessel that runs on beyond both ends of a small deep deposit."""
+    plane_hu: float | None
+    """Contrast to its fat of the vessel that runs on beyond both ends of a small deep deposit, and of the muscles to
+    the fat plane between them there."""
     level_share: float
     """Share of the broader deposits with a flat horizontal top or bottom."""
-    is_vessel_chain: bool
-    """Foci string along the scan axis like a vessel."""
-    tube_share: float | None
-    """Share of cross-sections that show a ring or paired walls of vessel size."""
-    section_fill: float | None
-    """Share of the outlines of the cross-sections, without bays, that is mineral."""
-    centre_level: float | None
-    middle_level: float | None
-    """Density above the tissue around, in the innermost and in the second of four bands of depth, over that of the
-    densest band: a rim or ring has a low centre, also where it is too blurred to be free of mineral."""
     contrast_ratio: float
     """Contrast of the densest mineral (98th percentile) over that of its median."""
     peak_count: int
     """Places that stand out of the mineral around them."""
-    layer: DepthClass
-    """Depth class."""
-    bone_gap_mm: float
-    """Distance to bone, infinity when none is near."""
-    to_fascia_mm: float | None
-    """Median distance of the mineral to the investing fascia."""
+    grain_mm: float
+    """Diameter of a ball of the mineral that each place holds, also those that stand out a little."""
     ring_share: float
     """Share of the small cross-sections of foci that close around a gap."""
 
     def as_row(self) -> dict[str, float | int | bool | str | None]:
         """Plain values for the report; an infinite gap becomes ``None``."""
-        row: dict[str, float | int | bool | str | None] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, DepthClass):
-                value = value.value
-            elif isinstance(value, float) and not np.isfinite(value):
-                value = None
-            row[field.name] = value
-        return row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What is known of a lesion before its shape is described; fields as in `Features`; noise in HU."""
-
-    longest_mm: float
-    layer: DepthClass
-    bone_gap_mm: float
-    to_fascia_mm: float | None
-    is_vessel_chain: bool
-    noise_hu: float
+        row = dataclasses.asdict(self) | {"layer": self.layer.value}
+        return {name: None if value == np.inf else value for name, value in row.items()}
 
 
 def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings) -> Features:
@@ -221,11 +190,16 @@ def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings
     outline_mm3 = hull_volume(row_ends(solid) * np.array(spacing))
     level_share, ring_share = level_and_ring_share(solid, spacing)
     around = read_vicinity(hu, inside, spacing)
-    section = read_sections(dense, solid, spacing, known.noise_hu, around.near_hu)
-    middle, top = np.percentile(dense[solid], (50, 98)) - around.near_hu
+    section = read_sections(dense, solid, spacing, known.noise_hu, around["near_hu"])
+    middle, high, top = np.percentile(dense[solid], (50, 95, 98)) - around["near_hu"]
+    noise_hu, content = known.noise_hu, np.clip(hu - around["near_hu"], 0.0, None)[dilate(inside, "cross")].sum()
+    peaks, grains = (
+        count_peaks(dense, solid, max(noises * noise_hu, share * contrast))
+        for noises, share, contrast in ((PEAK_NOISES[0], PEAK_SHARE[0], high), (PEAK_NOISES[1], PEAK_SHARE[1], top))
+    )
     may_be_plaque = known.longest_mm <= PLAQUE_MM and known.layer not in OUTSIDE_FASCIA
+    course = course_contrasts(hu, inside, spacing, noise_hu) if may_be_plaque else (None, None)
     return Features(
-        longest_mm=known.longest_mm,
         width_mm=float(extents[1]),
         thickness_mm=float(extents[2]),
         foci_count=int(substantial.sum()),
@@ -243,15 +217,15 @@ def describe(hu: Hu, inside: Mask, geometry: VolumeGeometry, known: Surroundings
         projected_fill=projected_fill(voxels_mm, spacing),
         level_share=level_share,
         contrast_ratio=float(top / max(middle, 1.0)),
-        peak_count=count_peaks(dense, solid, known.noise_hu, around.near_hu),
+        peak_count=peaks,
+        grain_mm=float(np.cbrt(6 / np.pi * content * voxel_mm3 / max(top, 1.0) / grains)),
+        outward_correlation=outward_correlation(dense, solid, spacing),
         ring_share=ring_share,
-        is_vessel_chain=known.is_vessel_chain,
-        vessel_hu=vessel_contrast(hu, inside, spacing, known.noise_hu) if may_be_plaque else None,
-        layer=known.layer,
-        bone_gap_mm=known.bone_gap_mm,
-        to_fascia_mm=known.to_fascia_mm,
+        vessel_hu=course[0],
+        plane_hu=course[1],
+        **dataclasses.asdict(known),
         **dataclasses.asdict(section),
-        **dataclasses.asdict(around),
+        **around,
     )
 
 
@@ -269,28 +243,39 @@ PLANE_HU: Final = 30.0  # The fat plane around a vessel, thinned by its blur, st
 BONE_HU: Final = 450.0  # … and blood, enhanced or not, above water and below bone
 NOISE_GAIN: Final = 1.3
 """Contrast the best of many circles finds in noise alone, in standard deviations of the averaged slices."""
+MUSCLE_REACH_MM: Final = 14.0  # Muscle is read this far around the course ...
+MUSCLE_HU: Final = -20  # ... in what is denser than fat ...
+PLANE_REACH_MM: Final = 6.0  # ... and the plane this far ...
+PLANE_BLUR_MM: Final = 0.9  # ... after a blur ...
+PLANE_PERCENT: Final = 4  # ... where the image is darkest (percentile)
+PLANE_NOISE_GAIN: Final = 0.6  # Contrast of a plane in noise alone, in standard deviations
 NOTHING_HU: Final = -1000.0  # contrast where no circle is a vessel
 
 
-def vessel_contrast(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float) -> float | None:
-    """How clearly a vessel runs on beyond both ends of a deposit in a box of the volume.
+def course_contrasts(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float) -> tuple[float | None, float | None]:
+    """How clearly a vessel, and a fat plane between muscles, run on beyond both ends of a deposit in a box.
 
-    Blood above the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None``
-    when the box does not reach beyond an end.
+    Blood above the fat around it, HU, at the end where it is less clear, and muscle above the plane, mean of both ends,
+    each less what noise alone would give; ``None`` when the box does not reach beyond an end.
     """
     levels = np.flatnonzero(inside.any(axis=(1, 2)))
     clear, stretch = (max(1, round(x / spacing[0])) for x in (CLEAR_MM, STRETCH_MM))
-    contrasts = []
+    vessel, plane = [], []
     for end, step in ((int(levels[0]), -1), (int(levels[-1]), 1)):
         first, last = end + step * (clear + 1), end + step * (clear + stretch)
         low, high = max(0, min(first, last)), min(len(hu), max(first, last) + 1)
         if high - low < max(1, stretch // 2):
-            return None
+            return None, None
         tip = inside[max(0, end - clear) : end + clear + 1].any(axis=0)
-        middle_mm = np.argwhere(tip).mean(0) * np.array(spacing[1:])
-        clearest = _clearest_circle(hu[low:high].mean(axis=0), middle_mm, spacing[1:])
-        contrasts.append(clearest - NOISE_GAIN * noise_hu / float(np.sqrt(high - low)))
-    return min(contrasts)
+        middle_mm, mean = np.argwhere(tip).mean(0) * np.array(spacing[1:]), hu[low:high].mean(axis=0)
+        clearest = _clearest_circle(mean, middle_mm, spacing[1:])
+        vessel.append(clearest - NOISE_GAIN * noise_hu / float(np.sqrt(high - low)))
+        away = np.hypot(*(np.indices(mean.shape).T * spacing[1:] - middle_mm).T)
+        muscle = mean[(away <= MUSCLE_REACH_MM) & (mean > MUSCLE_HU)]
+        darkest = ndimage.gaussian_filter(mean, PLANE_BLUR_MM / spacing[1])[away <= PLANE_REACH_MM]
+        contrast = float(np.median(muscle) - np.percentile(darkest, PLANE_PERCENT)) if muscle.size else 0.0
+        plane.append(contrast - PLANE_NOISE_GAIN * noise_hu)
+    return min(vessel), float(np.mean(plane))
 
 
 def _clearest_circle(plane: Floats, middle_mm: Floats, pixel_mm: tuple[float, float]) -> float:

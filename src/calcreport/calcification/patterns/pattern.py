@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import ge
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from calcreport.resources import packaged_text
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
 BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
+PELVIC_WORDS: Final = TRUNK_WORDS[:2]  # Where veins of the pelvic plexus lie
 # How far a deposit lies beneath, and over, the fascia, by its depth class.
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
@@ -54,6 +56,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
         "superficial_foci": f.foci_count if over == 1.0 else 1.0,
         "trunk": float(any(word in part for word in TRUNK_WORDS)),
         "buttock": float(not part or any(word in part for word in BUTTOCK_WORDS)),
+        "pelvic": float(any(word in part for word in PELVIC_WORDS)),
         "resolved_lesion": lesion,
         "resolved_centre": lesion * rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
         "resolved_wall": rise(f.wall_mm / pixel, *WALL_PIXELS),
@@ -62,7 +65,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
 
 DERIVED: Final = frozenset({
     "slenderness", "bulk", "plate", "fat_gain", "deep_fat", "beneath_fascia", "over_fascia", "by_fascia",
-    "superficial_foci", "trunk", "buttock",
+    "superficial_foci", "trunk", "buttock", "pelvic",
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
 FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name
@@ -81,22 +84,22 @@ def _table(site: str) -> PatternTable:
     return read_table(packaged_text("calcification/patterns/ct.toml"), FEATURES, json.loads(site))
 
 
-MIN_SCORE: Final = 0.2  # below this grade no pattern is claimed ...
+MIN_SCORE: Final = 0.1  # below this grade no pattern is claimed ...
 MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
-HIGH_SCORE: Final = 0.75  # grade a pattern needs to be read with high confidence ...
-HIGH_LEAD: Final = 0.4  # ... and how far it must lead the next
-MODERATE_SCORE: Final = 0.5  # grade for moderate confidence ...
-MODERATE_LEAD: Final = 0.25  # ... and lead
-HIGH_SEEN: Final = 0.85  # share of what a pattern rests on that must be resolved for high confidence ...
-MODERATE_SEEN: Final = 0.5  # ... and for moderate confidence
+SURE: Final = ((Confidence.HIGH, (0.75, 0.4, 0.85)), (Confidence.MODERATE, (0.5, 0.4, 0.5)))
+"""Grade, lead over the next pattern, and share of what it rests on that is resolved, which each confidence needs."""
 RIM_SLICE_MM: Final = 3.0  # From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)
 ALONG_FASCIA_MM: Final = 4.0  # Sheets this close to the investing fascia lie along it
 FAR_FROM_FASCIA_MM: Final = 15.0
 """Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
+VESSEL_HU: Final = 5.0  # A plaque on a vessel that stands out less than this has a course, and is no more than possible
 CLEFT_MM: Final = 2.5  # Mineral farther from the cortex than this has soft tissue in between
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
 where the table says that the pattern is never sure (proposal)."""
+# Feature that a pattern read with at least moderate confidence stands for.
+DEFINING: Final = {"P07": "trabeculated", "P13": "fluid_calcium_level", "P22": "chondroid", "P23": "centre_dense",
+                   "P25": "fatty_mass"}  # fmt: skip
 RIM_LEVEL: Final = 0.6  # A rim's centre stands out of the tissue around by less than this share of the rim (proposal)
 COMPLETE: Final = 0.97
 """A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
@@ -123,7 +126,8 @@ def read_pattern(
         key=lambda item: -item[1],
     )
     best, score = ranked[0]
-    confidence = _confidence(score, score - ranked[1][1], seen[best])
+    found = (score, score - ranked[1][1], seen[best])
+    confidence = next((level for level, least in SURE if all(map(ge, found, least))), Confidence.LOW)
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
     to_fascia_mm, is_weak, is_sheet = features.to_fascia_mm, table.patterns[best].never_sure, best == "P11"
     is_along = to_fascia_mm is not None and to_fascia_mm <= ALONG_FASCIA_MM
@@ -133,11 +137,12 @@ def read_pattern(
     caveats = []
     if diagonals < FEW_VOXELS / 2:
         caveats.append("Only a few voxels wide: the shape is not resolved.")
-    elif seen[best] < HIGH_SEEN:
+    elif seen[best] < SURE[0][1][2]:
         caveats.append("The voxels do not resolve all that the pattern rests on.")
     is_far = is_sheet and (to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM
     is_apart = features.is_vessel_chain and best != "P02"  # foci in a row that are no vessel may be several lesions
-    if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart:
+    is_unseen = best == "P03" and (features.vessel_hu or 0.0) < VESSEL_HU
+    if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart or is_unseen:
         confidence = Confidence.LOW
     if score < MIN_SCORE:
         best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
@@ -151,41 +156,25 @@ def read_pattern(
     )
 
 
-def _confidence(score: float, lead: float, seen: float) -> Confidence:
-    """How sure a reading is, from its grade, its lead over the next and how well it is resolved."""
-    if score >= HIGH_SCORE and lead >= HIGH_LEAD and seen >= HIGH_SEEN:
-        return Confidence.HIGH
-    is_moderate = score >= MODERATE_SCORE and lead >= MODERATE_LEAD and seen >= MODERATE_SEEN
-    return Confidence.MODERATE if is_moderate else Confidence.LOW
-
-
 def _named_features(
     f: Features, values: dict[str, float], best: str, confidence: Confidence
 ) -> dict[str, float | int | bool | str | None]:
     """Features by the names a reader uses, each yes, no or unknown; unknown where the voxels cannot show them."""
     unknown, yes, no = YesNo.UNKNOWN.value, YesNo.YES.value, YesNo.NO.value
-    is_sure = confidence is not Confidence.LOW
     names: dict[str, float | int | bool | str | None] = dict.fromkeys(
-        ("rim_complete", "rim_incomplete", "trabeculated", "fluid_calcium_level", "centre_dense", "chondroid",
-         "fatty_mass"), unknown,
-    )  # fmt: skip
+        ("rim_complete", "rim_incomplete", *DEFINING.values()), unknown
+    )
+    is_rim = False
     if f.centre_level is not None and f.shell_share is not None and values["resolved_centre"] == 1.0:
         is_rim = f.centre_level < RIM_LEVEL and f.shell_share > 0.3
         is_complete = (f.worst_coverage or 0.0) >= COMPLETE
         names["rim_complete"] = yes if is_rim and is_complete else no
         names["rim_incomplete"] = yes if is_rim and not is_complete else no
-        if is_rim:
-            names["centre_dense"] = no
-    for name, pattern in (
-        ("trabeculated", "P07"), ("fluid_calcium_level", "P13"), ("chondroid", "P22"), ("fatty_mass", "P25"),
-        ("centre_dense", "P23"),
-    ):  # fmt: skip
-        if best == pattern and is_sure:
-            names[name] = yes
-    is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
+        names["centre_dense"] = no if is_rim else unknown
+    if confidence is not Confidence.LOW and best in DEFINING:
+        names[DEFINING[best]] = yes
     cleft = yes if f.bone_gap_mm > CLEFT_MM else no
-    shape = _morphology(f, values, is_rim=is_rim)
-    return names | {"cleft_to_cortex": cleft, "morphology": shape, f"shape_{shape.replace('-', '_')}": yes}
+    return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}
 
 
 SMALL_MM: Final = 10.0  # longest diameter of a small focus (proposal, as the next)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -31,28 +31,42 @@ TUBE_PARTS: Final = 4  # ... and pieces of its wall
 RING_PIXELS: Final = (8, 400)  # Cross-sections of foci among which rings are looked for
 DIRECTIONS: Final = 36  # in which the shell is looked at, from the middle of a section
 BANDS: Final = 4  # Bands of equal depth, from the outline of a section to its middle, whose mean densities are compared
-PEAK_SHARE: Final = 0.25  # a focus stands out by this share of the contrast of the mineral ...
-PEAK_NOISES: Final = 4.0  # ... and by as many deviations of the noise
+HEART_DEPTH: Final = 0.8  # innermost part of a cross-section, as a share of its greatest depth
+HOLE_SHARE: Final = 0.12  # a hole is darker than the mineral around it by this share of its contrast ...
+HOLE_NOISES: Final = 3.0  # ... and by as many deviations of the noise
+FEW_VOXELS: Final = 5  # fewer have no middle
+AXIS_MM2: Final = 0.5  # variance of the place within a voxel
 MAX_PEAK_VOXELS: Final = 500_000  # Larger boxes are thinned out in the plane before peaks are looked for
 _SQUARE: Final = np.ones((3, 3), dtype=bool)  # structure of the eight neighbours
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sections:
-    """What the cross-sections of a lesion show; fields as in `calcreport.calcification.patterns.features.Features`."""
+    """What the cross-sections of a lesion show; ``None`` where it cannot be seen."""
 
     shell_share: float | None = None
-    core_share: float | None = None
+    """Share of the shell that is mineral."""
     coverage: float | None = None
     worst_coverage: float | None = None
+    """Share of directions from the middle in which the shell is mineral: on average, and in the broad section that
+    shows the largest gap."""
     core_hu: float | None = None
-    core_spread_hu: float | None = None
+    """Median of the core."""
+    heart_hu: float | None = None
+    """Mean of the innermost part of the core, in the section where it is darkest."""
     core_tail_hu: float | None = None
-    centre_gain: float | None = None
+    """90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here."""
+    hole_count: float = 0.0
+    hole_mm: float = 0.0
+    """Darker places that denser mineral encloses, their mean number in a section, and the largest's diameter."""
     tube_share: float | None = None
+    """Share of sections that show a ring or paired walls of vessel size."""
     section_fill: float | None = None
+    """Share of the outlines, without bays, that is mineral."""
     centre_level: float | None = None
     middle_level: float | None = None
+    """Density above the tissue around, in the innermost and in the second of four bands of depth, over that of the
+    densest band: a rim or ring has a low centre, also where it is too blurred to be free of mineral."""
 
 
 def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_hu: float) -> Sections:
@@ -61,10 +75,12 @@ def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
     hulls = {int(i): hull for i in chosen if (hull := section_hull(inside[i])) is not None}
     broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
-    tubes, mineral = 0, np.zeros((2, 2))
+    tubes, shells = 0, np.zeros(2)
     covered: list[tuple[float, int]] = []
     cores: list[tuple[int, Hu]] = []
-    core_mineral, shell_mineral, bands = [], [], []
+    bands, hearts = [], []
+    least_hu = max(HOLE_NOISES * noise_hu, HOLE_SHARE * (float(np.percentile(hu[inside], 98)) - near_hu))
+    holes = [_hole_sizes(np.where(hull, hu[i], hu[i].min()), least_hu) for i, hull in hulls.items()]
     filled = sum(int(inside[i].sum()) for i in hulls) / max(sum(int(h.sum()) for h in hulls.values()), 1)
     for i, hull in hulls.items():
         plane = inside[i]
@@ -74,46 +90,63 @@ def read_sections(hu: Hu, inside: Mask, spacing: Spacing, noise_hu: float, near_
         if 2 * deepest < MIN_SECTION_MM or int(hull.sum()) < BROAD_SHARE * broadest:
             continue
         shell, core = hull & (depth <= max(SHELL_DEPTH * deepest, 1.5)), hull & (depth >= CORE_DEPTH * deepest)
-        mineral += [[(plane & part).sum(), part.sum()] for part in (shell, core)]
+        shells += [(plane & shell).sum(), shell.sum()]
         covered.append((_coverage(plane, shell, hull), int(hull.sum())))
         cores.append((int(hull.sum()), hu[i][core]))
-        core_mineral.append(hu[i][core & plane])
+        hearts.append(float(hu[i][depth >= HEART_DEPTH * deepest].mean()))
         band = np.minimum(depth[hull] / deepest * BANDS, BANDS - 1).astype(int)
         bands.append((np.bincount(band, hu[i][hull], BANDS), np.bincount(band, minlength=BANDS)))
-        # The outermost pixels are half background: they would make every deposit look centre-dense.
-        shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
-    tube_share, section_fill = (tubes / len(hulls), filled) if hulls else (None, None)
+    pixels = max((size for sizes in holes for size in sizes), default=0)
+    in_all = Sections(
+        tube_share=tubes / len(hulls) if hulls else None, section_fill=filled if hulls else None,
+        hole_count=sum(map(len, holes)) / max(len(hulls), 1),
+        hole_mm=float(2 * np.sqrt(pixels * spacing[1] * spacing[2] / np.pi)),
+    )  # fmt: skip
     if not covered:
-        return Sections(tube_share=tube_share, section_fill=section_fill)
+        return in_all
     sums, counts = np.sum(bands, axis=0)
     levels = sums / np.maximum(counts, 1) - near_hu
     least = MIDDLE_SHARE * max(area for area, _ in cores)
-    low, middle, high, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (16, 50, 84, 90))
-    inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
-    return Sections(
-        shell_share=float(mineral[0, 0] / max(mineral[0, 1], 1)),
-        core_share=float(mineral[1, 0] / mineral[1, 1]),
+    middle, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (50, 90))
+    return replace(
+        in_all,
+        shell_share=float(shells[0] / max(shells[1], 1)),
         coverage=float(np.average([c for c, _ in covered], weights=[w for _, w in covered])),
         worst_coverage=min(c for c, _ in covered),
         core_hu=float(middle),
-        core_spread_hu=float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - noise_hu**2))),
         core_tail_hu=float(top - middle - NORMAL_P90 * noise_hu),
-        centre_gain=float(inner.mean() / outer.mean()) if inner.size and outer.size else None,
-        tube_share=tube_share,
-        section_fill=section_fill,
+        heart_hu=min(heart for heart, (area, _) in zip(hearts, cores, strict=True) if area >= least),
         centre_level=float(levels[-1] / max(levels.max(), 1.0)),
         middle_level=float(levels[1] / max(levels.max(), 1.0)),
     )
 
 
-def count_peaks(hu: Hu, inside: Mask, noise_hu: float, near_hu: float) -> int:
+def _hole_sizes(plane: Hu, least_hu: float) -> Ints:
+    """Pixels of each place that denser pixels of a plane enclose, darker than the lowest way out by `least_hu`."""
+    from skimage.morphology import reconstruction  # noqa: PLC0415 - not needed without a lesion
+
+    ground, flood = (np.pad(v, 1, constant_values=plane.min()) for v in (plane, np.full_like(plane, plane.max())))
+    labels, _ = ndimage.label(reconstruction(flood, ground, method="erosion") - ground > least_hu)
+    return np.asarray(np.bincount(labels.ravel())[1:])
+
+
+def count_peaks(hu: Hu, inside: Mask, height_hu: float) -> int:
     """Number of places that stand out of the mineral around them: foci that touch count apart."""
     from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
     values = np.where(inside, hu, -1024)[:, ::stride, ::stride].astype(np.int32)
-    height = max(PEAK_NOISES * noise_hu, PEAK_SHARE * (float(np.percentile(hu[inside], 95)) - near_hu), 1.0)
-    return max(1, int(ndimage.label(h_maxima(values, int(height)), structure=np.ones((3, 3, 3)))[1]))
+    return max(1, int(ndimage.label(h_maxima(values, max(1, int(height_hu))), structure=np.ones((3, 3, 3)))[1]))
+
+
+def outward_correlation(hu: Hu, inside: Mask, spacing: Spacing) -> float:
+    """Correlation of density with the distance from the middle, in lengths of the axes; 0 for too few voxels."""
+    values, place = hu[inside].astype(np.float64), np.argwhere(inside) * np.array(spacing)
+    if len(values) < FEW_VOXELS or not np.ptp(values):
+        return 0.0
+    axes = np.linalg.cholesky(np.cov(place.T) + AXIS_MM2 * np.eye(3))
+    outwards = np.linalg.norm(np.linalg.solve(axes, (place - place.mean(axis=0)).T), axis=0)
+    return float(np.corrcoef(outwards, values)[0, 1]) if np.ptp(outwards) > 0 else 0.0
 
 
 def section_hull(plane: Mask) -> Mask | None:
