@@ -98,18 +98,21 @@ def detect(
     foci: list[Focus] = []
     weak: list[Focus] = []
     inner: list[Focus] = []
+    unsure = noise_count
     for i in candidates:
         if skeleton[i]:
             continue
         focus = examine(scene, i, skeleton)
         verdict = judge(scene, focus, metal, hooks)
         is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
+        # The airway with its cartilage is a cavity too.
+        is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
-            # The airway with its cartilage is a cavity too.
-            is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
             (inner if is_inside else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
-            weak.append(focus)
+            # Edges of organs and bowel line up as plaques do.
+            unsure += is_inside
+            weak += [] if is_inside else [focus]
         else:
             rejected.append(verdict)
     pools = [r.component for r in rejected if r.reason is ExclusionReason.CONTRAST]
@@ -127,7 +130,7 @@ def detect(
     ]
     return Detection(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
-        inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
+        inner=tuple(inner), noise_count=unsure + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
 
 
