@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask
-from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3
+from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3, MUSCLE_HU
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue, spread_of
@@ -65,6 +65,10 @@ INJECTED_HU: Final = 800.0  # undiluted contrast or a catheter in a vein of the 
 MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
 MIN_COLUMN_MM: Final = 15.0  # ... length ...
 COLUMN_RATIO: Final = 3.0  # ... and length over breadth
+# regions without hand or foot
+OF_TRUNK: Final = frozenset({
+    "head", "neck", "shoulder", "chest wall", "back", "abdominal wall", "hip", "buttock", "thorax", "abdomen", "pelvis",
+})  # fmt: skip
 # where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
@@ -232,15 +236,20 @@ def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
 
 def _is_small_part(case: _Case) -> bool:
     """Whether a component lies among the many bones of a hand or foot."""
-    # A vertebra with its processes is many bones as well.
-    if case.scene.region(case.focus.component) in {"head", "neck", "back"}:
+    # Vertebrae with their processes, and ribs with the sternum, are many bones as well.
+    if case.scene.region(case.focus.component) in OF_TRUNK:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
 
 
 def _is_plain(case: _Case) -> bool:
-    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
-    return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
+    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone.
+
+    Tendons in fat are as dense as muscle: what noise makes of them does not stand out of them.
+    """
+    focus, tissue_hu = case.focus, max(case.focus.reference_hu, MUSCLE_HU)
+    share = (focus.mean_hu - tissue_hu) / max(focus.mean_hu - focus.reference_hu, 1.0)
+    return focus.evidence * share >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
 def _meets_padding(case: _Case) -> bool:
