@@ -159,6 +159,8 @@ class BoneMap:
     """Grid shape; enhanced vessels and heart."""
     lumen_hu: float | None
     """Upper value of the lumen, HU; ``None`` where no enhanced vessel runs through the scan."""
+    pools: Mask
+    """Grid shape; loops of bowel full of contrast."""
     noise_hu: float
     """Noise of the grid, HU."""
     doubt: str | None
@@ -190,7 +192,9 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     outline = Outline(body=inside, main=main, front=front)
     lumen = find_lumen(grid, outline, noise_hu)
     limit = max(BONE_HU, round(MUSCLE_HU + NOISE_DEVIATIONS * noise_hu))
-    dense = (grid.hu >= limit) & inside & ~lumen.mask
+    pools = lumen.pools
+    # A loop of bowel may lie against the hip bone.
+    dense = (grid.hu >= limit) & inside & ~lumen.mask & ~pools
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
     apart = dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM))
     pieces = _Pieces(volume, grid, apart, lumen.hu, fine_noise_hu)
@@ -207,7 +211,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
             grid, volume.hu, outline, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
     return BoneMap(
-        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, pools=pools,
+        noise_hu=noise_hu,
         free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels], doubt=_doubt(mask, inside, grid),
     )  # fmt: skip
 

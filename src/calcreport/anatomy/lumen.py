@@ -82,6 +82,8 @@ class Lumen:
     """Grid shape; vessels and heart, their blurred edge included."""
     hu: float | None
     """95th percentile of the inside, HU; ``None`` where no enhanced vessel runs through the scan."""
+    pools: Mask
+    """Grid shape; tubes as even that lie where bowel does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +100,7 @@ class Outline:
 def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     """Enhanced heart and vessels broad enough to have an even inside; noise in HU."""
     hu = grid.hu
-    none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
+    nothing = np.zeros(hu.shape, dtype=np.bool_)
     flat = _flat(hu, noise_hu) & outline.body
     labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
@@ -106,10 +108,11 @@ def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1]) & sections.is_round
     # Neighbouring blocks of blood differ by this at most.
     reach = FLAT_DEVIATIONS * noise_hu + FLAT_HU
-    tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else none.mask
-    tubes = _proven(tubes, grid, outline, reach)
+    tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else nothing
+    others, tubes = tubes, _proven(tubes, grid, outline, reach)
+    pools = dilate(others & ~tubes, "disc", steps=grid.steps(RIM_MM / 2), within=hu > UNENHANCED_HU)
     if not tubes.any():
-        return none
+        return Lumen(mask=nothing, hu=None, pools=pools)
     # A wall full of plaques hides one section or two between others.
     tubes |= dilate(tubes, "cross", axes=(0,)) & flat
     blood = hu[tubes]
@@ -123,7 +126,7 @@ def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     core = _joined(core & (hu <= most_hu[:, None, None]), tubes, grid)
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
-    return Lumen(mask=mask, hu=top)
+    return Lumen(mask=mask, hu=top, pools=pools)
 
 
 def _flat(hu: Hu, noise_hu: float) -> Mask:
@@ -187,7 +190,7 @@ def find_small_vessels(
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
     if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
-        return Lumen(mask=found, hu=None)
+        return Lumen(mask=found, hu=None, pools=found)
     labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & outline.body, structure=TOUCHING_IN_PLANE)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
@@ -196,7 +199,7 @@ def find_small_vessels(
     apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
     if not apart.any():
-        return Lumen(mask=found, hu=None)
+        return Lumen(mask=found, hu=None, pools=found)
     chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
@@ -207,9 +210,9 @@ def find_small_vessels(
         if _sharpest(grid, fine_hu, own, box) <= SHARPNESS * mean + 3 * fine_noise_hu:
             found[box] |= own & (grid.hu[box] >= 0.9 * peaks[:, None, None])
     if not (found := _proven(found, grid, outline, FLAT_DEVIATIONS * noise_hu + FLAT_HU)).any():
-        return Lumen(mask=found, hu=None)
+        return Lumen(mask=found, hu=None, pools=found)
     hu = float(np.percentile(grid.hu[found], 95))
-    return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu)
+    return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu, pools=found)
 
 
 def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> float:

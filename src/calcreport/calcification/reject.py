@@ -15,6 +15,7 @@ from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue, spread_of
 from calcreport.calcification.scene import HALF, Scene
+from calcreport.calcification.spongiosa import is_around_spongiosa
 from calcreport.model.image import LOWEST_HU
 from calcreport.model.report import ExclusionReason
 
@@ -173,10 +174,12 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: _is_injected_vein(c.scene, c.focus),
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
-    (lambda c: is_contrast_pool(c.scene, c.focus),
+    (lambda c: is_contrast_pool(c.scene, c.focus) or _share(c, c.scene.bones.pools) >= HALF,
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: _is_cut_beside_bone(c) or _is_chip_at_end(c),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
+    (lambda c: is_around_spongiosa(c.scene, c.focus),
+     ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
