@@ -42,9 +42,8 @@ DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise a
 MAX_DENSER: Final = 0.35  # ... which lies on one side of a vessel at most (an aorta on the spine) ...
 MIN_FAINTER: Final = 0.25  # ... while its other sides fall off
 MIN_FALL: Final = 0.4
-"""The outermost blocks of a section and those next to it are fainter than its inside, both differences together by so
-many noise deviations: blood mixes with its surroundings there (1.2 and more in the middle of vessels of 140-420 HU), a
-vertebra has its cortex (-0.4) ..."""
+"""The outermost blocks of a section and those next to it are fainter than its inside, together by so many noise
+deviations: blood mixes with what is around it (1.2 and more on the mean), a vertebra has its cortex (-0.4) ..."""
 MAX_SHELL: Final = 0.25  # ... or both are as dense as the inside but for this, where a sharp edge mixes nothing ...
 MIN_INNER: Final = 12  # ... if it has so many blocks: fewer give no mean, and are no section of a vertebra
 MIN_TUBE_MM: Final = 50.0  # vessels are followed this far; loops of bowel turn away sooner ...
@@ -54,24 +53,16 @@ MIN_SLIMNESS: Final = 2.0
 not."""
 MIN_ROUND: Final = 0.5
 """Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
-MIN_TRUNK_MM2: Final = 30_000.0
-"""Section of a trunk; the sole of a foot of 28 x 11 cm is smaller."""
+MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
 MIN_GAS_MM3: Final = 1_000.0  # gas at the level of a tube; without it there is no bowel, as in legs side by side
-GREAT_VESSELS_MM: Final = 52.0
-"""Aorta and cava lie this close to the middle plane (44 mm in a real trunk, else 30); the colon and loops of bowel lie
-60 mm and more aside ..."""
-MIN_DEPTH: Final = 0.4
-"""... or in front of this share of the depth of the trunk (0.34 at most); aortas lie behind it (0.46 and more)."""
-PAIR_MM: Final = (20.0, 80.0)
-"""Vessels of both sides (iliac, femoral, carotid) mirror each other within the first; the colon lies farther from the
-middle plane than the second."""
+GREAT_VESSELS_MM: Final = (
+    52.0  # aorta and cava lie this close to the middle plane (44 mm at most), bowel 60 mm aside ...
+)
+MIN_DEPTH: Final = 0.4  # ... or before this share of the depth of the trunk (0.34 at most; aortas behind it, 0.46)
+PAIR_MM: Final = (20.0, 80.0)  # vessels of both sides mirror each other so well, nearer to the middle than the colon
 MIN_LUNG_SHARE: Final = 0.2  # Levels of the heart show gas of this share of the trunk's section; bowel has less ...
-MAX_CHAMBER_RATIO: Final = 2.0
-"""... and there blood may be this much brighter than in the vessels (right heart and lung while contrast arrives)."""
-MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan; see `MAX_SHELL_HU`
-MAX_SHELL_HU: Final = 10.0
-"""Blood apart from the vessels that run through the scan has at least this volume, and an edge denser than its inside
-by no more than this: 8 HU in real hearts; in noise vertebrae and clavicles, 11-51 HU, are flat too."""
+MAX_CHAMBER_RATIO: Final = 2.0  # ... and there blood is up to so much brighter than in vessels: contrast that arrives
+MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,13 +79,14 @@ class Lumen:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outline:
-    """Where the grid shows the body."""
+    """Where the grid shows the body, and `main`, the trunk or the largest limb without arms beside it.
+
+    The patient's front lies at the first row (-1), the last (1) or neither (0).
+    """
 
     body: Mask
     main: Mask
-    """Grid shape, both; `main` is the trunk, or the largest limb, without arms beside it."""
     front: int
-    """Where the patient's front lies along the rows: -1 at the first row, 1 at the last, 0 at neither."""
 
 
 def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
@@ -120,9 +112,8 @@ def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     # Chambers and branches: as bright as the vessels or brighter, however broad or short.
     is_chamber = sections.falls_off & (sections.is_even | (sections.area_mm2 > SECTION_MM2[1]))
     core = tubes | (is_chamber & (sections.mean_hu >= low - reach))[labels] & flat
-    gas = np.count_nonzero((hu < GAS_HU) & outline.body, axis=(1, 2))
-    has_lung = gas >= MIN_LUNG_SHARE * np.count_nonzero(outline.main, axis=(1, 2))
-    most_hu = np.where(has_lung, MAX_CHAMBER_RATIO * high, high + reach)
+    gas, trunk = (np.count_nonzero(of, axis=(1, 2)) for of in ((hu < GAS_HU) & outline.body, outline.main))
+    most_hu = np.where(gas >= MIN_LUNG_SHARE * trunk, MAX_CHAMBER_RATIO * high, high + reach)
     core = _joined(core & (hu <= most_hu[:, None, None]), tubes, grid)
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
@@ -235,7 +226,7 @@ def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
     elsewhere there is no bowel, or its place is not known.
     """
     labels, count = ndimage.label(dilate(tubes, "cross", axes=(0,)))
-    places = [_place(labels == n, tubes, grid, outline) for n in range(1, count + 1)]
+    places = [_place((labels == n) & tubes, grid, outline) for n in range(1, count + 1)]
     aside_mm, row_mm, depth, mean_hu = np.array(places).reshape(-1, 4).T
     found = np.isnan(aside_mm) | ((np.abs(aside_mm) <= GREAT_VESSELS_MM) & (depth >= MIN_DEPTH))
     if not found.any():
@@ -247,45 +238,31 @@ def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
     return chosen(labels, np.append(False, found)) & tubes
 
 
-def _place(part: Mask, tubes: Mask, grid: Grid, outline: Outline) -> tuple[float, float, float, float]:
+def _place(part: Mask, grid: Grid, outline: Outline) -> tuple[float, float, float, float]:
     """Place of a tube: mm aside of the middle plane of a trunk, row in mm, share of the depth from the front; mean HU.
 
     The first is not a number where no trunk with gas in it is seen, or its picture cuts one side only.
     """
-    index = np.argwhere(part & tubes)
-    planes = slice(int(index[:, 0].min()), int(index[:, 0].max()) + 1)
-    main, block_mm3 = outline.main[planes], float(np.prod(grid.spacing_mm))
-    gas_mm3 = np.count_nonzero((grid.hu[planes] < GAS_HU) & outline.body[planes]) * block_mm3
-    area_mm2 = np.count_nonzero(main) * block_mm3 / (len(main) * grid.spacing_mm[0])
-    (top, bottom), (left, right) = (_ends(np.asarray(main.any(axis=axis))) for axis in (2, 1))
+    index = np.argwhere(part)
+    main, planes = outline.main[int(np.median(index[:, 0]))], slice(index[0, 0], index[-1, 0] + 1)
+    held = (np.flatnonzero(main.any(axis=axis)) for axis in (1, 0))
+    (top, bottom), (left, right) = ((at[0], at[-1]) if at.size else (0, 0) for at in held)
     row, column = index[:, 1:].mean(axis=0)
-    is_cut_once = (left == 0) != (right == main.shape[2] - 1)
-    is_known = gas_mm3 >= MIN_GAS_MM3 and area_mm2 >= MIN_TRUNK_MM2 and not is_cut_once
+    gas_mm3 = np.count_nonzero((grid.hu[planes] < GAS_HU) & outline.body[planes]) * np.prod(grid.spacing_mm)
+    is_cut_once = (left == 0) != (right == main.shape[1] - 1)
+    is_trunk = np.count_nonzero(main) * grid.spacing_mm[1] * grid.spacing_mm[2] >= MIN_TRUNK_MM2
+    is_known = is_trunk and gas_mm3 >= MIN_GAS_MM3 and not is_cut_once
     aside_mm = (column - (left + right) / 2) * grid.spacing_mm[2] if is_known else float("nan")
     share = (row - top) / max(bottom - top, 1)
     depth = {-1: share, 0: 1.0, 1: 1 - share}[outline.front]
-    return aside_mm, row * grid.spacing_mm[1], depth, float(grid.hu[part & tubes].mean())
-
-
-def _ends(profile: Mask) -> tuple[float, float]:
-    """First and last place along a profile for each plane, shape ``(planes, n)``: the medians."""
-    first, last = profile.argmax(axis=1), profile.shape[1] - 1 - profile[:, ::-1].argmax(axis=1)
-    return float(np.median(first)), float(np.median(last))
+    return aside_mm, row * grid.spacing_mm[1], depth, float(grid.hu[part].mean())
 
 
 def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
-    """The vessels, what of a chamber's size has no denser shell, and smaller parts that go on from the vessels.
-
-    What touches a vessel is held to the same: a vertebra lies against the aorta.
-    """
+    """The vessels, and of the rest what has a chamber's size or goes on from them, slice by slice or along the scan."""
     labels, count = ndimage.label(core & ~tubes)
-    keep, inner = np.zeros(count + 1, dtype=np.bool_), erode(core, "cross")
+    keep = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
     keep[labels[dilate(tubes, "cross", axes=ALL_AXES)]] = True
-    is_large = np.bincount(labels[labels > 0], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
-    boxes = ndimage.find_objects(labels)
-    for n in np.flatnonzero(is_large[1:]) + 1:
-        own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
-        keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
     # An injected vein too dense for the core has no label, like all that is around the vessels.
     return chosen(labels, keep) | (tubes & core)
 

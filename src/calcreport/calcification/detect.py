@@ -98,21 +98,16 @@ def detect(
     foci: list[Focus] = []
     weak: list[Focus] = []
     inner: list[Focus] = []
-    unsure = noise_count
     for i in candidates:
         if skeleton[i]:
             continue
         focus = examine(scene, i, skeleton)
         verdict = judge(scene, focus, metal, hooks)
         is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
-        # The airway with its cartilage is a cavity too.
-        is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
-            (inner if is_inside else foci).append(focus)
+            (inner if _is_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
-            # Edges of organs and bowel line up as plaques do.
-            unsure += is_inside
-            weak += [] if is_inside else [focus]
+            weak.append(focus)
         else:
             rejected.append(verdict)
     pools = [r.component for r in rejected if r.reason is ExclusionReason.CONTRAST]
@@ -128,10 +123,17 @@ def detect(
     foci += [
         replace(focus, bone_gap_mm=0.0) for i in fused if (focus := examine(scene, i, skeleton)).peak_hu < METAL_HU
     ]
+    # Edges of organs and of bowel line up as plaques do.
+    in_line = tuple(f for f in weak if not _is_inside(scene, f.component))
     return Detection(
-        components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
-        inner=tuple(inner), noise_count=unsure + len(weak), has_metal=bool(metal.any()),
+        components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=in_line, rejected=tuple(rejected),
+        inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
+
+
+def _is_inside(scene: Scene, component: int) -> bool:
+    """Whether a component lies in a cavity; the airway with its cartilage is one too."""
+    return scene.share_in(scene.places.cavity > 0, component) >= HALF
 
 
 def _is_bone(scene: Scene, component: int) -> bool:

@@ -67,9 +67,18 @@ MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
 MIN_COLUMN_MM: Final = 15.0  # ... length ...
 COLUMN_RATIO: Final = 3.0  # ... and length over breadth
 # regions without hand or foot
-OF_TRUNK: Final = frozenset({
-    "head", "neck", "shoulder", "chest wall", "back", "abdominal wall", "hip", "buttock", "thorax", "abdomen", "pelvis",
-})  # fmt: skip
+OF_TRUNK: Final = {
+    "head",
+    "neck",
+    "shoulder",
+    "chest wall",
+    "thorax",
+    "back",
+    "abdominal wall",
+    "abdomen",
+    "hip",
+    "buttock",
+}
 # where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
@@ -246,12 +255,10 @@ def _is_small_part(case: _Case) -> bool:
 
 
 def _is_plain(case: _Case) -> bool:
-    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone.
-
-    Tendons in fat are as dense as muscle: what noise makes of them does not stand out of them.
-    """
-    focus, tissue_hu = case.focus, max(case.focus.reference_hu, MUSCLE_HU)
-    share = (focus.mean_hu - tissue_hu) / max(focus.mean_hu - focus.reference_hu, 1.0)
+    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
+    focus = case.focus
+    # A tendon in fat is as dense as muscle, and noise of it stands out of the fat.
+    share = min(1.0, (focus.mean_hu - MUSCLE_HU) / max(focus.mean_hu - focus.reference_hu, 1.0))
     return focus.evidence * share >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
