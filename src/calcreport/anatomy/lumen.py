@@ -55,9 +55,7 @@ MIN_ROUND: Final = 0.5
 """Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
 MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
 MIN_GAS_MM3: Final = 1_000.0  # gas at the level of a tube; without it there is no bowel, as in legs side by side
-GREAT_VESSELS_MM: Final = (
-    52.0  # aorta and cava lie this close to the middle plane (44 mm at most), bowel 60 mm aside ...
-)
+GREAT_VESSELS_MM: Final = 52.0  # aorta and cava lie this close to the middle plane (44 mm), bowel 60 mm aside ...
 MIN_DEPTH: Final = 0.4  # ... or before this share of the depth of the trunk (0.34 at most; aortas behind it, 0.46)
 PAIR_MM: Final = (20.0, 80.0)  # vessels of both sides mirror each other so well, nearer to the middle than the colon
 MIN_LUNG_SHARE: Final = 0.2  # Levels of the heart show gas of this share of the trunk's section; bowel has less ...

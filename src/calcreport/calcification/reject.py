@@ -67,18 +67,9 @@ MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
 MIN_COLUMN_MM: Final = 15.0  # ... length ...
 COLUMN_RATIO: Final = 3.0  # ... and length over breadth
 # regions without hand or foot
-OF_TRUNK: Final = {
-    "head",
-    "neck",
-    "shoulder",
-    "chest wall",
-    "thorax",
-    "back",
-    "abdominal wall",
-    "abdomen",
-    "hip",
-    "buttock",
-}
+OF_TRUNK: Final = frozenset({
+    "head", "neck", "shoulder", "chest wall", "thorax", "back", "abdominal wall", "abdomen", "pelvis", "hip", "buttock",
+})  # fmt: skip
 # where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ

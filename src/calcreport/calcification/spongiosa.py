@@ -15,14 +15,12 @@ from calcreport.calcification.scene import HALF, Scene
 REACH_MM: Final = 60.0  # A section of the sacrum reaches this far from a piece of its cortex ...
 MIN_AREA_MM2: Final = 500.0  # ... those of vertebrae have at least this area ...
 ASIDE_MM: Final = 40.0  # ... their middle lies this close to that of the body ...
-SPONGIOSA_HU: Final = (85.0, 180.0)
-"""... and their inside has this density: above muscle, enhanced or not, and below `BONE_HU`."""
+MIN_SPONGIOSA_HU: Final = 85.0  # ... and their inside is denser than muscle, enhanced or not
 
 
 def is_around_spongiosa(scene: Scene, focus: Focus) -> bool:
-    """Whether a limit above `BONE_HU` shows a piece of such a cortex.
+    """Whether a limit above `BONE_HU` shows a piece of cortex that outlines spongiosa at the middle of the body.
 
-    In the slice that shows most of the piece, what is dense as bone outlines even spongiosa at the middle of the body.
     The inside of a calcified shell is as faint as muscle, or it lies aside.
     """
     index = scene.components.indices(focus.component)
@@ -42,5 +40,4 @@ def is_around_spongiosa(scene: Scene, focus: Focus) -> bool:
     middle = (across[0] + across[-1] + 1) / 2 * scene.coarse.step[2]
     aside_mm = abs(low[1] + float(np.nonzero(section)[1].mean()) - middle) * spacing[1]
     is_large = section.sum() * np.prod(spacing) >= MIN_AREA_MM2 and inside.sum() >= HALF * section.sum()
-    is_spongiosa = is_large and SPONGIOSA_HU[0] <= float(np.median(hu[inside])) <= SPONGIOSA_HU[1]
-    return bool(is_spongiosa and aside_mm <= ASIDE_MM)
+    return bool(is_large and aside_mm <= ASIDE_MM and np.median(hu[inside]) >= MIN_SPONGIOSA_HU)
