@@ -113,8 +113,7 @@ MIN_BONE_MM3: Final = 250.0  # Smaller pieces do not show their architecture
 MIN_CLEAR: Final = 0.01
 """Where blood is enhanced, a bone is denser than it in the means of its blocks or by this share of its voxels; branches
 and parenchyma are fainter."""
-MIN_CUT_SHARE: Final = 0.3
-"""A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
+MIN_CUT_SHARE: Final = 0.3  # Of its largest section a bone runs out of the scan with this share, a lesion with a cap
 TIP_SHARE: Final = 0.8  # of its largest section up to which the tip of a bone grows towards the end of the scan
 MIN_TIP_MM3: Final = 1_000.0  # volume of such a tip
 MIN_TIP_MARROW: Final = 0.35  # less of it shows marrow (a coccyx in a noisy scan 0.47)

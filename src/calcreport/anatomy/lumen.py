@@ -17,26 +17,17 @@ from calcreport.anatomy.coarse import Grid
 from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
 from calcreport.anatomy.trunk import GAS_HU
 
-UNENHANCED_HU: Final = 110
-"""Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
-MAX_LUMEN_HU: Final = 1_000
-"""Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
-metal."""
-# neighbouring blocks of a lumen differ by noise (five values span four deviations at most) ...
-FLAT_DEVIATIONS: Final = 4.0
+UNENHANCED_HU: Final = 110  # blood without contrast has at most 70 HU, costal cartilage seldom more than 110
+MAX_LUMEN_HU: Final = 1_000  # blood with contrast stays below, at 70 kVp too; an injected vein and metal do not
+FLAT_DEVIATIONS: Final = 4.0  # neighbouring blocks of a lumen differ by so much noise, the span of five values ...
 FLAT_HU: Final = 20.0  # ... and by this slow change
 MAX_SPREAD_HU: Final = 3.0  # mixing of contrast; trabeculae, cartilage and contrast in bowel vary by 20 HU and more
 MAX_SPREAD: Final = 0.85  # standard deviation over a lumen's section beside it, in deviations of the noise
-SECTION_MM2: Final = (20.0, 1_000.0)
-"""Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
-36 mm. A bladder is broader."""
-# section above unenhanced blood of a vessel of 4-10 mm, which has no flat inside and lies apart in each slice
-SMALL_MM2: Final = (9.0, 160.0)
+SECTION_MM2: Final = (20.0, 1_000.0)  # flat part of an artery of 8 mm to an aorta of 36 mm; a bladder is broader
+SMALL_MM2: Final = (9.0, 160.0)  # section above `UNENHANCED_HU` of a vessel of 4-10 mm, which has no flat inside
 SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
 MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
-SHARPNESS: Final = 1.35
-"""Voxels of such a vessel are this much denser than its block means at most: its middle is its densest part. Walls of
-calcified arteries and cortex of slim bones are two to three times as dense."""
+SHARPNESS: Final = 1.35  # its voxels over its block means at most; calcified walls and slim bones have 2 to 3
 RIM_MM: Final = 4.5  # around a section this far ...
 DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
 MAX_DENSER: Final = 0.35  # ... which lies on one side of a vessel at most (an aorta on the spine) ...
@@ -48,11 +39,8 @@ MAX_SHELL: Final = 0.25  # ... or both are as dense as the inside but for this, 
 MIN_INNER: Final = 12  # ... if it has so many blocks: fewer give no mean, and are no section of a vertebra
 MIN_TUBE_MM: Final = 50.0  # vessels are followed this far; loops of bowel turn away sooner ...
 MIN_TUBE_SHARE: Final = 0.8  # ... or through this much of a shorter scan
-MIN_SLIMNESS: Final = 2.0
-"""A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
-not."""
-MIN_ROUND: Final = 0.5
-"""Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
+MIN_SLIMNESS: Final = 2.0  # length over breadth of a vessel that ends inside the scan; a full bladder has less
+MIN_ROUND: Final = 0.5  # less a block all round, a section keeps this share of what a disc keeps; a blade nothing
 MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
 MIN_GAS_MM3: Final = 1_000.0  # gas at the level of a tube; without it there is no bowel, as in legs side by side
 GREAT_VESSELS_MM: Final = 52.0  # aorta and cava lie this close to the middle plane (44 mm), bowel 60 mm aside ...

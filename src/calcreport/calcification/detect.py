@@ -35,8 +35,7 @@ from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Excluded, ExclusionReason
 
-THIN_SLICES: Final = 2
-"""A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
+THIN_SLICES: Final = 2  # In no more slices a component is averaged with what lies above and below: its peak says little
 DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""

@@ -25,8 +25,7 @@ MIN_INNER_RATIO: Final = 0.85  # ... which is about as dense as its outer part, 
 MIN_CORTEX: Final = 0.75
 """Among the bones of hand or foot a piece smaller than a phalanx has the cortex of the larger bones of the scan: in
 phantoms a peak of 0.79 of theirs and more; lumps of mineral have 0.7 and less."""
-METAL_HU: Final = 2_400
-"""Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
+METAL_HU: Final = 2_400  # Denser than any cortex or mineral on a clinical scanner; cut-offs of 2500-3000 HU are common
 SMALL_METAL_HU: Final = 1_800  # metal of this size and less
 SMALL_METAL_MM3: Final = 100.0
 """Partial volume dims what is this small: no deposit of that size stays so dense, a fragment of metal does."""
@@ -73,19 +72,12 @@ OF_TRUNK: Final = frozenset({
 # where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
-BLOOD_DEVIATIONS: Final = 5.0
-"""No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
-BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
-"""A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
-PAIR_MM: Final = 10.0
-"""Paired bones lie this close to each other's mirror image: within 1 mm in phantoms, 10 mm in a body turned by 3
-degrees."""
-MIN_AIR_SHARE: Final = 0.2
-"""What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
+BLOOD_DEVIATIONS: Final = 5.0  # A voxel of a lumen lies so many noise deviations above it once in three million
+BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))  # cut by the scan this close to bone (mm) and this small (mm3)
+PAIR_MM: Final = 10.0  # Paired bones mirror each other so well: 1 mm in phantoms, 10 mm in a body turned by 3 degrees
+MIN_AIR_SHARE: Final = 0.2  # Air around what stands on the skin (leads, staples), outside the body's smooth outline
 MIN_SKIN_AIR: Final = 0.3  # share of the surroundings of what is half in the air
-CLASP_MM: Final = 30.0
-"""Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
-them."""
+CLASP_MM: Final = 30.0  # Hooks, clasps and wires come in rows: what is half in air this near to metal is one
 MIN_PATELLA_MM3: Final = 2_000.0  # volume of a patella ...
 MAX_PATELLA_CORE: Final = 0.6  # ... its marrow over its cortex ...
 PATELLA_GAP_MM: Final = 12.0  # ... and thickness of the cartilage behind it
@@ -94,13 +86,11 @@ FABELLA_GAP_MM: Final = 5.5  # ... and its distance to the condyle ...
 MIN_BEHIND_MM: Final = 8.0  # ... behind the middle of the bones (posterior, patient axes)
 SESAMOID_MM3: Final = (60.0, 400.0)  # volume of a sesamoid of thumb or great toe; smaller specks are not claimed for it
 SESAMOID_GAP_MM: Final = 3.2  # how close it rides on one of the many bones of hand or foot
-PLAIN_EVIDENCE: Final = 60.0
-"""Nothing in hand or foot is far from bone; what stands out this far there is not taken for noise because of it."""
+PLAIN_EVIDENCE: Final = 60.0  # In hand and foot all is near bone, and what stands out so far is no noise for that
 MAX_EDGE_MM3: Final = 30.0  # A speck of fewer than four blocks of the map of bones may be the bone it lies on
 PATCH_PIXELS: Final = 9  # Half side of the patch in which a small component is held against the noise at first sight
 MAX_NOISE_MM3: Final = 150.0  # Larger components are never noise at first sight
-PLAIN_NOISE_CNR: Final = 4.5
-"""Below this a small component is noise at first sight, and is not looked at twice: a scan may hold thousands."""
+PLAIN_NOISE_CNR: Final = 4.5  # A small component below this is noise at first sight; there may be thousands
 STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
 MIN_STREAK_CNR: Final = 9.0  # ... by this ...
 SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
