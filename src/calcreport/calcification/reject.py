@@ -168,8 +168,6 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: _is_cut_beside_bone(c) or _is_chip_at_end(c),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
-    (lambda c: is_around_spongiosa(c.scene, c.focus),
-     ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
@@ -190,6 +188,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
+    (lambda c: is_around_spongiosa(c.scene, c.focus),
+     ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images"),
 )  # fmt: skip
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
