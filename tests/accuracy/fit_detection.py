@@ -2,11 +2,14 @@
 
 python tests/accuracy/fit_detection.py dump FOLDER... --out rows.csv [--studies 'STS_*'] [--phantoms 24]
 python tests/accuracy/fit_detection.py fit rows.csv [--extra log_voxels,...] [--write]
+python tests/accuracy/fit_detection.py leave-out rows.csv FOLDER... [--write docs/accuracy.md]
 
 Candidates are the detector's own: every component that nothing but this rule would reject. They come from the real
 studies as they are, from copies with small and faint lesions put in, from changed copies of those, and from phantoms;
 `detector_features` also serves ``candidates.py dump --features``. The error is that on studies left out of the fit,
 each host with all its copies; the limit is the lowest at which these show at most `ALLOWED` false foci each.
+`leave-out` runs the whole analysis of each study, as it is and with lesions put in, with a rule and a limit fitted
+without any row of it, and counts lesions as `run_unseen` does.
 """
 
 from __future__ import annotations
@@ -36,16 +39,22 @@ from candidates import FIXED, INSIDE_SHARE, LESION, UNKNOWN, Candidate, Fit, fit
 from numpy.typing import NDArray  # noqa: E402
 from perturb import PERTURBATIONS  # noqa: E402
 from run_phantoms import acquisition as phantom_acquisition  # noqa: E402
-from run_unseen import LEAST_BLOCKS, TISSUES, is_chosen  # noqa: E402
-from unseen_studies import Box, Study, find_studies  # noqa: E402
+from run_unseen import AS_IT_IS as FIRST  # noqa: E402
+from run_unseen import INSERTED, LEAST_BLOCKS, TISSUES, Row, is_chosen, ratio, run_study, table, write_into  # noqa: E402
+from unseen_studies import Box, Part, Study, find_studies  # noqa: E402
 
-from calcreport.calcification import analysis, reject  # noqa: E402
+from calcreport.calcification import analysis, foci, reject  # noqa: E402
 from calcreport.calcification.detect import Detection, detect  # noqa: E402
 from calcreport.calcification.foci import FEATURES, Focus  # noqa: E402
 from calcreport.calcification.scene import Scene  # noqa: E402
 from calcreport.dicom import discover, rank_ct_series, read_ct  # noqa: E402
 from calcreport.model.image import Acquisition, CtVolume, SliceReference  # noqa: E402
 from calcreport.settings import DetectionSettings, ReadingSettings  # noqa: E402
+
+LEFT_OUT_MARKS: Final = (
+    "<!-- left out: written by tests/accuracy/fit_detection.py leave-out -->",
+    "<!-- end of left out -->",
+)
 
 ALLOWED: Final = 0.1
 """False foci a study. A false alarm a day gets the tool switched off; a hospital scans ten limbs a day at most."""
@@ -307,10 +316,56 @@ def table_of(rows: Rows, made: Fit, logit: NDArray[np.float64], limit: float) ->
     return "\n".join(lines) + "\n"
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a dump."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def fitted_without(rows: Sequence[dict[str, str]], study: str) -> tuple[float, float, tuple[Any, ...]]:
+    """Rule fitted without any row of a study, in the shape of ``foci._table``."""
+    kept = [row for row in rows if row["study"] != study]
+    studies = len({row["study"] for row in kept if row["part"] != PHANTOM})
+    known = known_rows(kept, tuple(FEATURES), studies=studies)
+    made = fit(known.names, known.values, known.is_mineral, weight=known.weight)
+    limit = limit_for(known.left_out(), known)
+    return limit, made.intercept, tuple(zip(made.names, made.mean, made.scale, made.weight, strict=True))
+
+
+def leave_out(args: argparse.Namespace) -> str:
+    """Figures of every study under a rule that has seen nothing of it."""
+    rows, scored = read_rows(args.rows), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for study in find_studies(args.data, Path(scratch)):
+            rule = fitted_without(rows, study.name)
+            with mock.patch.object(foci, "_table", return_value=rule):
+                scored += run_study(study, perturb=(), insert=args.insert, seed=args.seed, work=Path(scratch))
+            sys.stderr.write(f"{study.name}: limit {rule[0]:g}\n")
+    return left_out_table(scored)
+
+
+def left_out_table(rows: Sequence[Row]) -> str:
+    """Recall, false lesions and alerts by part of the body, and what was missed and invented."""
+    lines, wrong = [], []
+    for part in Part:
+        plain = [r for r in rows if r.part == part and r.variant == FIRST]
+        entries = [
+            e for r in rows if r.part == part and r.variant == INSERTED for e in r.inserted if e["is_detectable"]
+        ]
+        clear = ratio(sum(r.clear_found for r in plain), sum(r.clear for r in plain))
+        found = ratio(sum(r.found for r in plain), sum(r.owed for r in plain))
+        false = f"{sum(r.false for r in plain) / max(len(plain), 1):.2f}"
+        put_in = ratio(sum(e["found"] for e in entries), len(entries))
+        lines.append((part.value, len(plain), found, clear, false, sum(r.alerts for r in plain), put_in))
+        wrong += [(r.study, f"missed: {what}") for r in plain for what in r.missed]
+        wrong += [(r.study, f"false: {what}") for r in plain for what in r.false_as]
+    head = "part | studies | found of the reading | of the plain | false a study | cancer alerts | put in, found"
+    return f"{table(head, lines)}\n\n{table('study | what', wrong)}"
+
+
 def fit_rows(args: argparse.Namespace) -> str:
     """Fit the rule on rows that were dumped."""
-    with args.rows.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(args.rows)
     names = (*(name for name in FEATURES if name not in args.without), *args.extra)
     studies = len({row["study"] for row in rows if row["part"] != PHANTOM})
     known = known_rows(rows, names, studies=studies)
@@ -336,9 +391,21 @@ def main() -> int:
     fitting.add_argument("--extra", nargs="*", default=(), choices=list(EXTRAS), help="features to try besides")
     fitting.add_argument("--without", nargs="*", default=(), choices=list(FEATURES))
     fitting.add_argument("--write", nargs="?", type=Path, const=TABLE, help="file that is replaced (default the table)")
+    leaving = commands.add_parser("leave-out", help="figures of each study under a rule fitted without it")
+    leaving.add_argument("rows", type=Path)
+    leaving.add_argument("data", type=Path, nargs="*")
+    leaving.add_argument("--insert", type=int, default=4, help="lesions put into each study")
+    leaving.add_argument("--seed", type=int, default=7, help="of these lesions; those of the rows have others")
+    leaving.add_argument("--write", nargs="?", type=Path, const=HERE.parents[1] / "docs" / "accuracy.md")
     args = parser.parse_args()
     if args.command == "dump":
         dump(args)
+        return 0
+    if args.command == "leave-out":
+        text = leave_out(args)
+        sys.stdout.write(text + "\n")
+        if args.write:
+            write_into(args.write, text, LEFT_OUT_MARKS)
         return 0
     text = fit_rows(args)
     sys.stdout.write(text)

@@ -17,8 +17,7 @@ from calcreport.anatomy.arrays import Ints, Labels, Mask, Spacing
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.morphology import ALL_AXES, chosen, close_planes, dilate, erode, open_planes, outside_planes
 
-TISSUE_HU: Final = -300
-"""Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
+TISSUE_HU: Final = -300  # Denser blocks are tissue or table: between fat (-120) and foam (below -800), halfway to air
 MIN_PART_MM3: Final = 8_000.0
 """Smallest separate part taken as body: a finger's length; anything smaller beside a body is a lead or a fold."""
 MIN_PART_FRACTION: Final = 0.01  # … and at least this share of the largest part
@@ -33,8 +32,7 @@ MIN_ROOM_MM2: Final = 1_500.0
 MAX_PLATE_MM: Final = 45.0  # a plate is this low at most: a foot is higher ...
 MIN_PLATE_ASPECT: Final = 3.5  # ... this many times as broad: a hand beside the body is narrower ...
 MAX_PLATE_INNER: Final = 0.55  # ... and this share of its blocks lies under its surface
-TABLE_FLATNESS: Final = 0.72
-"""Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
+TABLE_FLATNESS: Final = 0.72  # Above this share of a part that an opening of 15 mm takes it is a shell, not a limb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,13 +119,10 @@ def _with_folds(outside: Mask, body: Mask, spacing_mm: Spacing) -> Mask:
 
 
 MUSCLE_HU: Final = -29  # Block means above this are muscle, other soft tissue or mineral in it; below it fat
-CLOSING_BLOCKS: Final = 5
-"""Gaps between muscles up to twice this many blocks (about 30 mm) belong to the envelope: fat in them is deep."""
-NECK_BLOCKS: Final = 2
-"""A bridge to the muscles no wider than twice this many blocks does not make a mass in the fat a muscle."""
+CLOSING_BLOCKS: Final = 5  # Fat in gaps between muscles up to twice this many blocks (about 30 mm) wide is deep
+NECK_BLOCKS: Final = 2  # Twice so many blocks wide, a bridge to the muscles makes no muscle of a mass in the fat
 MIN_CORE_BLOCKS: Final = 60  # Smaller cores are crumbs of a muscle, not lumps
-MIN_CONTACT: Final = 0.4
-"""Muscles lie against each other; a part that touches the rest over less of its surface is a mass in the fat."""
+MIN_CONTACT: Final = 0.4  # Muscles touch each other over more of their surface; a mass in the fat does not
 MIN_SHARE: Final = 0.15  # A soft-tissue part without bone counts as muscle only with this share of the largest part
 
 

@@ -23,8 +23,7 @@ __all__ = ["BodyMap", "Cavity", "Place", "find_body_map"]
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "SPINE", "BUTTOCK", "GROIN")
 """Body parts whose cross-section is centred on the midline of the patient."""
 MIDLINE_MM: Final = 12.0  # Nearer to the midline of trunk or head than this no side is given
-SHOULDER_MM: Final = 80.0
-"""Farther from the midline than this a level above the lungs shows a shoulder, nearer the neck."""
+SHOULDER_MM: Final = 80.0  # So far from the midline a level above the lungs shows a shoulder, nearer the neck
 BESIDE_LUNG_MM: Final = 35.0  # a shoulder lies this far outside the lungs ...
 MAX_LUNG_SHARE: Final = 0.6  # ... where they fill no more than this share of the breadth
 LIMB_MM: Final = 90.0  # Farther than this from the shaft of a limb seen alone its side is not claimed

@@ -20,7 +20,7 @@ from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid, volume_noise_hu
-from calcreport.anatomy.lumen import find_lumen, find_small_vessels
+from calcreport.anatomy.lumen import MIN_TRUNK_MM2, Outline, find_lumen, find_small_vessels
 from calcreport.anatomy.morphology import chosen, dilate, erode, open_planes, outside_planes
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
@@ -113,8 +113,7 @@ MIN_BONE_MM3: Final = 250.0  # Smaller pieces do not show their architecture
 MIN_CLEAR: Final = 0.01
 """Where blood is enhanced, a bone is denser than it in the means of its blocks or by this share of its voxels; branches
 and parenchyma are fainter."""
-MIN_CUT_SHARE: Final = 0.3
-"""A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
+MIN_CUT_SHARE: Final = 0.3  # Of its largest section a bone runs out of the scan with this share, a lesion with a cap
 TIP_SHARE: Final = 0.8  # of its largest section up to which the tip of a bone grows towards the end of the scan
 MIN_TIP_MM3: Final = 1_000.0  # volume of such a tip
 MIN_TIP_MARROW: Final = 0.35  # less of it shows marrow (a coccyx in a noisy scan 0.47)
@@ -132,7 +131,6 @@ JOINT_MM: Final = 7.0  # the dense parts of two small bones are this far apart a
 CROWD_MM: Final = 30.0  # how near each other the bones of a hand or foot lie
 MIN_CROWD: Final = 4  # so many a slice of hand or foot shows there, and no limb (a knee three)
 MIN_SMALL_BONE_MM3: Final = 500.0  # volume of the last phalanx of a finger
-MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
 MIN_EPIPHYSIS_MM3: Final = 10_000.0
 """An epiphysis of femur or tibia, or a condyle, is larger: a smaller piece with marrow in line beyond the end of a bone
 may be an ossified tendon."""
@@ -160,6 +158,8 @@ class BoneMap:
     """Grid shape; enhanced vessels and heart."""
     lumen_hu: float | None
     """Upper value of the lumen, HU; ``None`` where no enhanced vessel runs through the scan."""
+    pools: Mask
+    """Grid shape; loops of bowel full of contrast."""
     noise_hu: float
     """Noise of the grid, HU."""
     doubt: str | None
@@ -186,28 +186,32 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     grid = make_grid(volume, coarse, body.mask)
     noise_hu = volume_noise_hu(grid.hu)
     inside = _on_grid(body.mask, coarse, grid)
-    lumen = find_lumen(grid, inside, noise_hu)
+    # Arms beside the trunk are no part of its outline.
+    main, front = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid), _front(volume)
+    outline = Outline(body=inside, main=main, front=front)
+    lumen = find_lumen(grid, outline, noise_hu)
     limit = max(BONE_HU, round(MUSCLE_HU + NOISE_DEVIATIONS * noise_hu))
-    dense = (grid.hu >= limit) & inside & ~lumen.mask
+    pools = lumen.pools
+    # A loop of bowel may lie against the hip bone.
+    dense = (grid.hu >= limit) & inside & ~lumen.mask & ~pools
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
     apart = dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM))
     pieces = _Pieces(volume, grid, apart, lumen.hu, fine_noise_hu)
     bone = pieces.sure()
-    # Arms beside the trunk are no part of its outline.
-    main = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
         bone |= pieces.in_wall(bone, main) | pieces.at_joints(bone, main)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
-    cartilage = costal_cartilage(grid, solid, mask, main, noise_hu=noise_hu, front=_front(volume))
+    cartilage = costal_cartilage(grid, solid, mask, main, noise_hu=noise_hu, front=front)
     if lumen.hu is None:
         lumen = find_small_vessels(
-            grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
+            grid, volume.hu, outline, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
     return BoneMap(
-        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, pools=pools,
+        noise_hu=noise_hu,
         free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels], doubt=_doubt(mask, inside, grid),
     )  # fmt: skip
 

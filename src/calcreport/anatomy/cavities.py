@@ -38,15 +38,12 @@ MIN_MUSCLE_MM2: Final = 150.0  # Smaller sections in the fat are vessels and sep
 LOW_LUNG_SHARE: Final = 0.4  # Below the domes lung fills less than this share of its hull
 CAGE_MM: Final = 13.0  # From the pleura to the outer side of a rib or costal cartilage
 RECTUS_MM: Final = (75.0, 6.0)  # Breadth to each side of the midline, and thickness, of the straight muscles in front
-GROIN_MM: Final = 40.0
-"""Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
+GROIN_MM: Final = 40.0  # Muscle before the pelvis reaches to the first fat behind it, if that lies this deep at most
 RIB_HU: Final = 160  # block means of ribs in the wall lie above this, muscle does not
 MIN_RIB_MM2: Final = 150.0  # so much of them a level cuts at least
 COSTAL_MARGIN_MM: Final = 130.0  # Ribs and cartilages reach this far below the lowest lung
-FLARE_MM: Final = (30.0, 75.0)
-"""Above the hip joints no bone lies so far from the midline in front: before the wings lies belly, not groin."""
-ILIACUS_MM: Final = (12.0, 36.0)
-"""Muscle on the inner side of the hip bone: at least, and where it is seen to go on towards the psoas."""
+FLARE_MM: Final = (30.0, 75.0)  # Above the hip joints no bone lies so far aside in front: before the wings is belly
+ILIACUS_MM: Final = (12.0, 36.0)  # Muscle inside the hip bone: at least, and where it goes on towards the psoas
 SINUS_MM: Final = 9.0  # Bony walls and septa around air of nose and sinuses
 AIRWAY_MM2: Final = (20.0, 900.0)  # section of larynx and trachea ...
 MIN_AIRWAY_MM: Final = 24.0  # ... length ...

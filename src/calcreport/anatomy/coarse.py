@@ -15,8 +15,7 @@ from calcreport.anatomy.arrays import Hu, Ints, Labels, Mask, Spacing
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
-COARSE_VOXEL_MM: Final = 3.0
-"""Edge aimed at: finer than every layer the coarse maps must tell apart (fat, muscle), coarse enough to be quick."""
+COARSE_VOXEL_MM: Final = 3.0  # Edge aimed at: finer than layers of fat and muscle, coarse enough to be quick
 _SLICES_AT_ONCE: Final = 8  # As many as the cache of a processor holds
 
 
@@ -96,8 +95,7 @@ def coarsen(volume: CtVolume) -> CoarseVolume:
 
 
 IN_PLANE_MM: Final = 1.5  # Edge aimed at within a slice: half of a rib's cortex and marrow, so that both still show
-THROUGH_MM: Final = 3.0
-"""Whole slices are averaged up to this thickness: a rib that runs obliquely still overlaps itself in the next."""
+THROUGH_MM: Final = 3.0  # Slices are averaged up to this: an oblique rib still overlaps itself in the next
 
 
 def make_grid(volume: CtVolume, coarse: CoarseVolume, body: Mask) -> Grid:
@@ -137,8 +135,7 @@ def _smooth(plane: Hu) -> Hu:
     return np.asarray((rows[:, :-2] + rows[:, 1:-1] * np.int16(2) + rows[:, 2:]) >> 2)
 
 
-SOFT_TISSUE_HU: Final = (-20, 150)
-"""Voxels in this range are muscle or fluid with noise; fat and mineral would add their own texture."""
+SOFT_TISSUE_HU: Final = (-20, 150)  # muscle or fluid with noise; fat and mineral would add their own texture
 MIN_PAIRS: Final = 200  # Fewer voxel pairs than this say nothing about a slice
 DEFAULT_NOISE_HU: Final = 20.0  # Assumed where no slice holds enough soft tissue: a usual value for body CT
 

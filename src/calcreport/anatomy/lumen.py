@@ -14,43 +14,41 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Labels, Mask
 from calcreport.anatomy.coarse import Grid
-from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
+from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
+from calcreport.anatomy.trunk import GAS_HU
 
-UNENHANCED_HU: Final = 110
-"""Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
-MAX_LUMEN_HU: Final = 1_000
-"""Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
-metal."""
-# neighbouring blocks of a lumen differ by noise (five values span four deviations at most) ...
-FLAT_DEVIATIONS: Final = 4.0
+UNENHANCED_HU: Final = 110  # blood without contrast has at most 70 HU, costal cartilage seldom more than 110
+MAX_LUMEN_HU: Final = 1_000  # blood with contrast stays below, at 70 kVp too; an injected vein and metal do not
+FLAT_DEVIATIONS: Final = 4.0  # neighbouring blocks of a lumen differ by so much noise, the span of five values ...
 FLAT_HU: Final = 20.0  # ... and by this slow change
 MAX_SPREAD_HU: Final = 3.0  # mixing of contrast; trabeculae, cartilage and contrast in bowel vary by 20 HU and more
 MAX_SPREAD: Final = 0.85  # standard deviation over a lumen's section beside it, in deviations of the noise
-SECTION_MM2: Final = (20.0, 1_000.0)
-"""Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
-36 mm. A bladder is broader."""
-# section above unenhanced blood of a vessel of 4-10 mm, which has no flat inside and lies apart in each slice
-SMALL_MM2: Final = (9.0, 160.0)
+SECTION_MM2: Final = (20.0, 1_000.0)  # flat part of an artery of 8 mm to an aorta of 36 mm; a bladder is broader
+SMALL_MM2: Final = (9.0, 160.0)  # section above `UNENHANCED_HU` of a vessel of 4-10 mm, which has no flat inside
 SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
 MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
-SHARPNESS: Final = 1.35
-"""Voxels of such a vessel are this much denser than its block means at most: its middle is its densest part. Walls of
-calcified arteries and cortex of slim bones are two to three times as dense."""
+SHARPNESS: Final = 1.35  # its voxels over its block means at most; calcified walls and slim bones have 2 to 3
 RIM_MM: Final = 4.5  # around a section this far ...
 DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
 MAX_DENSER: Final = 0.35  # ... which lies on one side of a vessel at most (an aorta on the spine) ...
 MIN_FAINTER: Final = 0.25  # ... while its other sides fall off
+MIN_FALL: Final = 0.4
+"""The outermost blocks of a section and those next to it are fainter than its inside, together by so many noise
+deviations: blood mixes with what is around it (1.2 and more on the mean), a vertebra has its cortex (-0.4) ..."""
+MAX_SHELL: Final = 0.25  # ... or both are as dense as the inside but for this, where a sharp edge mixes nothing ...
+MIN_INNER: Final = 12  # ... if it has so many blocks: fewer give no mean, and are no section of a vertebra
 MIN_TUBE_MM: Final = 50.0  # vessels are followed this far; loops of bowel turn away sooner ...
 MIN_TUBE_SHARE: Final = 0.8  # ... or through this much of a shorter scan
-MIN_SLIMNESS: Final = 2.0
-"""A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
-not."""
-MIN_ROUND: Final = 0.5
-"""Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
-MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan; see `MAX_SHELL_HU`
-MAX_SHELL_HU: Final = 10.0
-"""Blood apart from the vessels that run through the scan has at least this volume, and an edge denser than its inside
-by no more than this: 8 HU in real hearts; in noise vertebrae and clavicles, 11-51 HU, are flat too."""
+MIN_SLIMNESS: Final = 2.0  # length over breadth of a vessel that ends inside the scan; a full bladder has less
+MIN_ROUND: Final = 0.5  # less a block all round, a section keeps this share of what a disc keeps; a blade nothing
+MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
+MIN_GAS_MM3: Final = 1_000.0  # gas at the level of a tube; without it there is no bowel, as in legs side by side
+GREAT_VESSELS_MM: Final = 52.0  # aorta and cava lie this close to the middle plane (44 mm), bowel 60 mm aside ...
+MIN_DEPTH: Final = 0.4  # ... or before this share of the depth of the trunk (0.34 at most; aortas behind it, 0.46)
+PAIR_MM: Final = (20.0, 80.0)  # vessels of both sides mirror each other so well, nearer to the middle than the colon
+MIN_LUNG_SHARE: Final = 0.2  # Levels of the heart show gas of this share of the trunk's section; bowel has less ...
+MAX_CHAMBER_RATIO: Final = 2.0  # ... and there blood is up to so much brighter than in vessels: contrast that arrives
+MIN_CHAMBER_MM3: Final = 5_000.0  # volume of blood apart from the vessels that run through the scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,32 +59,51 @@ class Lumen:
     """Grid shape; vessels and heart, their blurred edge included."""
     hu: float | None
     """95th percentile of the inside, HU; ``None`` where no enhanced vessel runs through the scan."""
+    pools: Mask
+    """Grid shape; tubes as even that lie where bowel does."""
 
 
-def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
-    """Enhanced heart and vessels broad enough to have an even inside; `body` of grid shape, noise in HU."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outline:
+    """Where the grid shows the body, and `main`, the trunk or the largest limb without arms beside it.
+
+    The patient's front lies at the first row (-1), the last (1) or neither (0).
+    """
+
+    body: Mask
+    main: Mask
+    front: int
+
+
+def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
+    """Enhanced heart and vessels broad enough to have an even inside; noise in HU."""
     hu = grid.hu
-    none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
-    flat = _flat(hu, noise_hu) & body
+    nothing = np.zeros(hu.shape, dtype=np.bool_)
+    flat = _flat(hu, noise_hu) & outline.body
     labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1]) & sections.is_round
-    tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else none.mask
+    # Neighbouring blocks of blood differ by this at most.
+    reach = FLAT_DEVIATIONS * noise_hu + FLAT_HU
+    tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else nothing
+    others, tubes = tubes, _proven(tubes, grid, outline, reach)
+    pools = dilate(others & ~tubes, "disc", steps=grid.steps(RIM_MM / 2), within=hu > UNENHANCED_HU)
     if not tubes.any():
-        return none
+        return Lumen(mask=nothing, hu=None, pools=pools)
     # A wall full of plaques hides one section or two between others.
     tubes |= dilate(tubes, "cross", axes=(0,)) & flat
     blood = hu[tubes]
     low, high = (float(np.percentile(blood, p)) for p in (5, 95))
     # Chambers and branches: as bright as the vessels or brighter, however broad or short.
-    reach = FLAT_DEVIATIONS * noise_hu + FLAT_HU
     is_chamber = sections.falls_off & (sections.is_even | (sections.area_mm2 > SECTION_MM2[1]))
     core = tubes | (is_chamber & (sections.mean_hu >= low - reach))[labels] & flat
-    core = _joined(core & (hu <= 2 * high), tubes, grid)
+    gas, trunk = (np.count_nonzero(of, axis=(1, 2)) for of in ((hu < GAS_HU) & outline.body, outline.main))
+    most_hu = np.where(gas >= MIN_LUNG_SHARE * trunk, MAX_CHAMBER_RATIO * high, high + reach)
+    core = _joined(core & (hu <= most_hu[:, None, None]), tubes, grid)
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
-    return Lumen(mask=mask, hu=top)
+    return Lumen(mask=mask, hu=top, pools=pools)
 
 
 def _flat(hu: Hu, noise_hu: float) -> Mask:
@@ -113,9 +130,15 @@ def _describe(grid: Grid, labels: Labels, count: int, noise_hu: float) -> _Secti
     size = np.maximum(np.bincount(number, minlength=count + 1), 1).astype(np.float64)
     mean = np.bincount(number, value, count + 1) / size
     spread = np.sqrt(np.maximum(np.bincount(number, value**2, count + 1) / size - mean**2, 0))
-    kept = np.bincount(labels[erode(inside, "cross")], minlength=count + 1)
+    inner = erode(inside, "cross")
+    kept = np.bincount(labels[inner], minlength=count + 1)
+    deep = np.where(kept > 0, np.bincount(labels[inner], grid.hu[inner], count + 1) / np.maximum(kept, 1), mean)
+    edge = np.where(size > kept, (mean * size - deep * kept) / np.maximum(size - kept, 1), mean)
     # The nearest blocks around mix lumen and edge: they are skipped.
     near = far = join_neighbours(labels, "cross", IN_PLANE, np.maximum)
+    beside = (near > 0) & ~inside
+    blocks = np.maximum(np.bincount(near[beside], minlength=count + 1), 1)
+    next_to = np.bincount(near[beside], grid.hu[beside], count + 1) / blocks
     for _ in range(grid.steps(RIM_MM) - 1):
         far = join_neighbours(far, "cross", IN_PLANE, np.maximum)
     ring = (far > 0) & (near == 0)
@@ -124,26 +147,28 @@ def _describe(grid: Grid, labels: Labels, count: int, noise_hu: float) -> _Secti
     beyond = around - mean[owner]
     denser = np.bincount(owner[beyond > DENSER_HU + 2 * noise_hu], minlength=count + 1) / rim
     fainter = np.bincount(owner[beyond < -FLAT_HU - 2 * noise_hu], minlength=count + 1) / rim
+    has_no_shell = np.maximum(edge, next_to) <= deep + MAX_SHELL * noise_hu
+    has_no_shell |= (edge + next_to <= 2 * deep - MIN_FALL * noise_hu) | (kept < MIN_INNER)
     return _Sections(
         area_mm2=size * grid.spacing_mm[1] * grid.spacing_mm[2], mean_hu=mean,
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
         is_round=kept >= MIN_ROUND * np.pi * np.maximum(np.sqrt(size / np.pi) - 1, 0) ** 2,
-        falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
+        falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & has_no_shell & (np.arange(count + 1) > 0),
     )  # fmt: skip
 
 
 def find_small_vessels(
-    grid: Grid, fine_hu: Hu, body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
+    grid: Grid, fine_hu: Hu, outline: Outline, bone: Mask, *, noise_hu: float, fine_noise_hu: float
 ) -> Lumen:
     """Enhanced vessels too narrow for an even inside, where no broader ones are found.
 
-    `fine_hu` is the volume of the grid, HU; `body` and `bone` have the grid's shape: what touches bone is no vessel;
+    `fine_hu` is the volume of the grid, HU; `bone` has the grid's shape: what touches bone is no vessel;
     the noise is that of soft tissue in the grid and in the volume, HU.
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
     if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
-        return Lumen(mask=found, hu=None)
-    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=TOUCHING_IN_PLANE)
+        return Lumen(mask=found, hu=None, pools=found)
+    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & outline.body, structure=TOUCHING_IN_PLANE)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
     np.maximum.at(peak, labels[inside], grid.hu[inside])
@@ -151,7 +176,7 @@ def find_small_vessels(
     apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
     if not apart.any():
-        return Lumen(mask=found, hu=None)
+        return Lumen(mask=found, hu=None, pools=found)
     chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
@@ -161,10 +186,10 @@ def find_small_vessels(
             continue
         if _sharpest(grid, fine_hu, own, box) <= SHARPNESS * mean + 3 * fine_noise_hu:
             found[box] |= own & (grid.hu[box] >= 0.9 * peaks[:, None, None])
-    if not found.any():
-        return Lumen(mask=found, hu=None)
+    if not (found := _proven(found, grid, outline, FLAT_DEVIATIONS * noise_hu + FLAT_HU)).any():
+        return Lumen(mask=found, hu=None, pools=found)
     hu = float(np.percentile(grid.hu[found], 95))
-    return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu)
+    return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu, pools=found)
 
 
 def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> float:
@@ -180,17 +205,52 @@ def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> flo
     return float(np.median(greatest))
 
 
+def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
+    """Tubes that lie where vessels do, and those as bright but for `reach_hu`: bowel with contrast is a tube as well.
+
+    In a trunk seen whole a tube near the middle plane, not in front, proves enhancement, or two that mirror each other;
+    elsewhere there is no bowel, or its place is not known.
+    """
+    labels, count = ndimage.label(dilate(tubes, "cross", axes=(0,)))
+    places = [_place((labels == n) & tubes, grid, outline) for n in range(1, count + 1)]
+    aside_mm, row_mm, depth, mean_hu = np.array(places).reshape(-1, 4).T
+    found = np.isnan(aside_mm) | ((np.abs(aside_mm) <= GREAT_VESSELS_MM) & (depth >= MIN_DEPTH))
+    if not found.any():
+        differ_mm = np.maximum(np.abs(aside_mm + aside_mm[:, None]), np.abs(row_mm - row_mm[:, None]))
+        is_alike = (differ_mm <= PAIR_MM[0]) & (np.abs(mean_hu - mean_hu[:, None]) <= reach_hu)
+        found = (is_alike & ~np.eye(count, dtype=np.bool_)).any(axis=1) & (np.abs(aside_mm) <= PAIR_MM[1])
+    if found.any():
+        found |= (mean_hu <= mean_hu[found].max() + reach_hu) & (mean_hu >= mean_hu[found].min() - reach_hu)
+    return chosen(labels, np.append(False, found)) & tubes
+
+
+def _place(part: Mask, grid: Grid, outline: Outline) -> tuple[float, float, float, float]:
+    """Place of a tube: mm aside of the middle plane of a trunk, row in mm, share of the depth from the front; mean HU.
+
+    The first is not a number where no trunk with gas in it is seen, or its picture cuts one side only.
+    """
+    index = np.argwhere(part)
+    main, planes = outline.main[int(np.median(index[:, 0]))], slice(index[0, 0], index[-1, 0] + 1)
+    held = (np.flatnonzero(main.any(axis=axis)) for axis in (1, 0))
+    (top, bottom), (left, right) = ((at[0], at[-1]) if at.size else (0, 0) for at in held)
+    row, column = index[:, 1:].mean(axis=0)
+    gas_mm3 = np.count_nonzero((grid.hu[planes] < GAS_HU) & outline.body[planes]) * np.prod(grid.spacing_mm)
+    is_cut_once = (left == 0) != (right == main.shape[1] - 1)
+    is_trunk = np.count_nonzero(main) * grid.spacing_mm[1] * grid.spacing_mm[2] >= MIN_TRUNK_MM2
+    is_known = is_trunk and gas_mm3 >= MIN_GAS_MM3 and not is_cut_once
+    aside_mm = (column - (left + right) / 2) * grid.spacing_mm[2] if is_known else float("nan")
+    share = (row - top) / max(bottom - top, 1)
+    depth = {-1: share, 0: 1.0, 1: 1 - share}[outline.front]
+    return aside_mm, row * grid.spacing_mm[1], depth, float(grid.hu[part].mean())
+
+
 def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
-    """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
-    labels, count = ndimage.label(core)
-    keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
-    inner, boxes = erode(core, "cross"), ndimage.find_objects(labels)
-    for n in np.flatnonzero(keep[1:]) + 1:
-        own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
-        keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
-    keep[labels[tubes]] = True
-    keep[0] = False  # an injected vein too dense for the core has no label, like all that is around the vessels
-    return chosen(labels, keep)
+    """The vessels, and of the rest what has a chamber's size or goes on from them, slice by slice or along the scan."""
+    labels, count = ndimage.label(core & ~tubes)
+    keep = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
+    keep[labels[dilate(tubes, "cross", axes=ALL_AXES)]] = True
+    # An injected vein too dense for the core has no label, like all that is around the vessels.
+    return chosen(labels, keep) | (tubes & core)
 
 
 def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:

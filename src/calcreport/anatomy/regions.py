@@ -14,7 +14,7 @@ from calcreport.anatomy.trunk import PAIR_RATIO, Trunk
 
 MIN_BONE_MM2: Final = 70.0  # A fibula's section; smaller pieces are not counted
 MIN_LIMB_MM2: Final = 800.0  # A wrist's section
-FEMUR_MM2: Final = (430.0, 1_100.0)  # section of the shaft with its marrow: 24-36 mm across
+FEMUR_MM2: Final = (430.0, 1_300.0)  # section of the shaft with its marrow: 24-41 mm across
 HUMERUS_MM2: Final = (200.0, 400.0)  # 16-22 mm across
 MIN_TIBIA_MM2: Final = 300.0  # section of a tibia ...
 MIN_LEG_RATIO: Final = 2.2  # ... and of tibia over fibula

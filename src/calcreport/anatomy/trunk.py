@@ -14,18 +14,15 @@ from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
 from calcreport.anatomy.morphology import chosen, close_planes, dilate, erode, open_planes, outside_planes
 
-LUNG_HU: Final = (-970, -450)
-"""Block means of aerated lung: bowel gas and the room are lighter, a block of lung and chest wall is denser."""
+LUNG_HU: Final = (-970, -450)  # Aerated lung: gas of bowel and room is lighter, lung with chest wall denser
 MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
 """Smaller pieces of this density are froth in the bowel; the first holds at the upper end, where a base is cut."""
 MIN_ENCLOSED: Final = 0.6  # Share of a lung's surroundings that is body; foam and blankets lie in air
 GAS_HU: Final = -400  # Below this a block is mostly gas, and a voxel gas, never fat
 MIN_LUNG_MM2: Final = 1_500.0  # A level shows the chest from this area of lung on: a recess of 15 x 100 mm
-SPINE_MM: Final = (40.0, 15.0, 9.0)
-"""Breadth of a vertebral body, its least depth as it shows between blocks, and that of the spinal canal."""
+SPINE_MM: Final = (40.0, 15.0, 9.0)  # Breadth of a vertebral body, its least depth, and that of the spinal canal
 SMOOTH_MM: Final = (60.0, 90.0)  # Column and row of the spine are medians over two and three vertebrae
-TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
-"""From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
+TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)  # Spinous tip to vertebral body: least, taken without a canal, most
 NECK_MM: Final = 150.0  # most that lies between head and chest, where only one of the two is seen
 ABDOMEN_MM: Final = 300.0  # most that lies between lungs and pelvis, where only one of the two is seen
 BROAD_MM: Final = 220.0  # breadth of a belly without lungs or pelvis ...
@@ -36,8 +33,7 @@ MIN_RING_MM2: Final = 500.0  # area of the section of a hip bone; ribs are small
 MIN_RING_EXTENT_MM: Final = 42.0  # its length; shafts are shorter
 RING_WIDTH_MM: Final = (110.0, 330.0)  # distance of the centres of both
 WHOLE_RING_MM: Final = 170.0  # breadth where sacrum and hip bones are one
-PAIR_RATIO: Final = 0.4
-"""Two sections are a pair of hip bones or limbs when the smaller has at least this share of the larger."""
+PAIR_RATIO: Final = 0.4  # Two sections are a pair of hip bones or limbs when the smaller has so much of the larger
 MIN_MIRRORED: Final = 0.7  # Share of the bones of a level that has bone within 15 mm of its mirror image
 MIN_WING_MM2: Final = 60.0  # section of a wing near its crest
 CREST_MM: Final = 110.0  # how far the crests reach above the levels whose wings stand clear
@@ -45,8 +41,7 @@ MIN_CRANIUM_MM2: Final = 2_500.0  # section of a cranial cavity ...
 MIN_CRANIUM_MM: Final = 20.0  # ... its length ...
 MAX_CRANIUM_MM: Final = 190.0  # ... its breadth (a ring of ribs is broader) ...
 MAX_CRANIUM_FAT: Final = 0.06  # ... and share of fat in it (brain has none)
-OPEN_LEVELS_MM: Final = 48.0
-"""Longest stretch along the patient over which a wall may be open: an orbit, a thin wall at the navel."""
+OPEN_LEVELS_MM: Final = 48.0  # Most along the patient over which a wall may be open: an orbit, a thin wall at the navel
 FACE_MM: Final = 75.0  # Nose and sinuses reach this far below the lowest closed section of the cranium
 
 

@@ -25,13 +25,11 @@ from calcreport.model.image import CtVolume
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Depth, DepthClass
 
-SKIN_THICKNESS_MM: Final = 2.0
-"""Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
+SKIN_THICKNESS_MM: Final = 2.0  # Mineral this close to the surface lies in the skin; limb skin is 1-2 mm thick
 THIN_MM: Final = 8.0  # Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin
 JUXTACORTICAL_GAP_MM: Final = 3.0  # Mineral this close to bone, voxel centre to voxel centre, is juxtacortical
 ABUT_MM: Final = 2.0  # No fat plane can be claimed where the fascia is nearer than this
-CROSS_SHARE: Final = (0.12, 0.88)
-"""A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
+CROSS_SHARE: Final = (0.12, 0.88)  # Between these shares beneath the fascia a lesion lies on both sides of it
 AROUND_BLOCKS: Final = 2  # Surroundings of a lesion that tell whether it lies among muscles, in blocks
 FILTER_REACH: Final = 4  # The envelope's border is smoothed over no more blocks than this
 

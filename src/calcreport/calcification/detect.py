@@ -35,8 +35,7 @@ from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Excluded, ExclusionReason
 
-THIN_SLICES: Final = 2
-"""A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
+THIN_SLICES: Final = 2  # In no more slices a component is averaged with what lies above and below: its peak says little
 DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
@@ -105,9 +104,7 @@ def detect(
         verdict = judge(scene, focus, metal, hooks)
         is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
-            # The airway with its cartilage is a cavity too.
-            is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
-            (inner if is_inside else foci).append(focus)
+            (inner if _is_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
             weak.append(focus)
         else:
@@ -125,10 +122,17 @@ def detect(
     foci += [
         replace(focus, bone_gap_mm=0.0) for i in fused if (focus := examine(scene, i, skeleton)).peak_hu < METAL_HU
     ]
+    # Edges of organs and of bowel line up as plaques do.
+    in_line = tuple(f for f in weak if not _is_inside(scene, f.component))
     return Detection(
-        components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
+        components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=in_line, rejected=tuple(rejected),
         inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
+
+
+def _is_inside(scene: Scene, component: int) -> bool:
+    """Whether a component lies in a cavity; the airway with its cartilage is one too."""
+    return scene.share_in(scene.places.cavity > 0, component) >= HALF
 
 
 def _is_bone(scene: Scene, component: int) -> bool:

@@ -24,8 +24,7 @@ MAX_TAIL: Final = 0.1  # ... and holds no more than this share of its voxels
 PLATEAU_REACH_MM: Final = 2.0  # The plateau of an edge is the greatest density within this distance
 SMOOTHING_RATIO: Final = 0.08  # Noise above this share of the contrast is smoothed before edges are sought …
 SMOOTHED_NOISE: Final = 0.5  # … which leaves about this share of it (noise of neighbouring pixels is correlated)
-NOISE_FLOOR: Final = 3.5
-"""Noise deviations above the background below which nothing counts as mineral, whatever its own plateau."""
+NOISE_FLOOR: Final = 3.5  # Fewer noise deviations above the background nothing counts as mineral, whatever its plateau
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

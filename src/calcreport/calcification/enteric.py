@@ -7,19 +7,15 @@ from typing import Final
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.scene import Scene
 
-RAISED_HU: Final = 250.0
-"""Growth limits from here on are raised above enhanced blood: what is fainter is seen in part or not at all."""
+RAISED_HU: Final = 250.0  # From here on limits are raised above blood, and what is fainter is seen in part at most
 MIN_POOL_MM3: Final = 150.0  # Smaller pools of enteric contrast are left to the reader
 MAX_POOL_HU: Final = 450.0
 """Denser than this, no enteric or urinary contrast is taken for granted, but for even fluid in fat with much gas
 against it (`MIN_SHRED_GAS_SHARE`)."""
-BLADDER_MM: Final = 28.0
-"""Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
-GAS_REACH_MM: Final = 60.0
-"""Fluid without gas against it is taken for bowel only where enclosed gas lies this near, or where the scan cuts it."""
+BLADDER_MM: Final = 28.0  # Even fluid this thick is a filled organ; mineral of that size is uneven or layered
+GAS_REACH_MM: Final = 60.0  # Fluid without gas against it is bowel where gas lies this near or the scan cuts it
 MIN_GAS_SHARE: Final = 0.02  # share of the surroundings of fluid that is gas against it
-MIN_POOL_WITH_GAS_MM: Final = 6.0
-"""Homogeneous fluid with gas against it is bowel content from this thickness on."""
+MIN_POOL_WITH_GAS_MM: Final = 6.0  # Homogeneous fluid with gas against it is bowel content from this thickness on
 # without gas, bowel and bladder are filled round; a sheet or a shell of this density is mineral
 MIN_POOL_THICKNESS_MM: Final = 8.0
 MAX_POOL_BACKGROUND_HU: Final = 15.0  # ... and lie in fat
@@ -29,8 +25,7 @@ MIN_DENSE_POOL_MM3: Final = 2_000.0
 MIN_LOOP_MM: Final = 10.0  # thickness of a filled loop with gas in it
 LOOP_ROUGHNESS: Final = 0.3  # bubbles roughen it by this share of its density
 MIN_SHRED_GAS_SHARE: Final = 0.05  # share of gas around such shreds; see `SHRED_HU`
-SHRED_HU: Final = 50.0
-"""Fluid less than this above a raised limit is seen in shreds of its densest part."""
+SHRED_HU: Final = 50.0  # Fluid less than this above a raised limit is seen in shreds of its densest part
 FLUID_STEP_HU: Final = 80.0  # Surroundings less than this below the limit are the same fluid
 TRUNK_REACH_MM: Final = 150.0  # Bladder and bowel have some gas of the bowel this near
 LOOP_GAP_MM: Final = 20.0  # Loops of bowel lie this close to each other

@@ -26,19 +26,14 @@ from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.resources import packaged_text
 
 MARGIN_MM: Final = 9.0  # How far around a focus its surroundings are looked at
-RING_MM: Final = (1.6, 5.0)
-"""Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
+RING_MM: Final = (1.6, 5.0)  # From the focus to a ring of the tissue around it, past partial volume
 AIR_HU: Final = -250  # Voxels below this do not count as surrounding tissue
 SOFT_HU: Final = -40  # see `SOFT_SHARE`
-SOFT_SHARE: Final = 0.25
-"""Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
-MIN_NOISE_SHARE: Final = 0.75
-"""A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
+SOFT_SHARE: Final = 0.25  # Where so much of the surroundings is denser than `SOFT_HU`, noise is read in that part alone
+MIN_NOISE_SHARE: Final = 0.75  # of the noise of the series; a ring of few voxels may look quieter than the scan is
 MIN_NOISE_HU: Final = 2.0  # No scan is quieter than this; images made quieter by smoothing are not trusted to be
-MIN_EVIDENCE: Final = 16.0
-"""A cluster of noise has few voxels, each hardly above the limit: 10 is common in a series, 14 seen."""
-TEXTURE_LAG: Final = 4
-"""Noise of voxels this far apart is independent with every common kernel, and streaks still differ over it."""
+MIN_EVIDENCE: Final = 16.0  # Clusters of noise have few voxels hardly above the limit: 10 is common, 14 seen
+TEXTURE_LAG: Final = 4  # Noise of voxels so far apart is independent with common kernels, and streaks still differ
 MIN_TEXTURE_PAIRS: Final = 60  # fewer pairs of voxels do not show the noise of a texture
 MAX_BOX_VOXELS: Final = 1_500_000  # Larger surroundings are looked at on a coarser grid: statistics need no more
 

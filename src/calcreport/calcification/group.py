@@ -16,17 +16,14 @@ from calcreport.anatomy.components import Components
 from calcreport.calcification.foci import Focus
 from calcreport.model.geometry import VolumeGeometry
 
-MAX_FOCUS_POINTS: Final = 3_000
-"""Voxels of a focus that gaps to its neighbours are taken from; larger ones are thinned out."""
+MAX_FOCUS_POINTS: Final = 3_000  # Voxels of a focus that gaps to its neighbours are taken from; others are left out
 VESSEL_WIDTH_MM: Final = 14.0  # A calcified limb artery is no wider than this in cross-section
 VESSEL_GAP_MM: Final = 40.0  # Calcified stretches of one vessel lie no farther apart than this along it …
 VESSEL_DRIFT: Final = 0.35  # … and drift sideways by no more than this share of the distance (20 degrees) …
 VESSEL_WOBBLE_MM: Final = 6.0  # … plus the width of the vessel itself: opposite walls calcify
-VESSEL_SCATTER_MM: Final = 4.5
-"""Foci of one vessel scatter no more than this (root mean square) about a smooth curve, opposite walls included."""
+VESSEL_SCATTER_MM: Final = 4.5  # Foci of a vessel scatter so much at most (root mean square) about a smooth curve
 VESSEL_LENGTH_MM: Final = 30.0  # Shorter chains may be chance
-VESSEL_FOCI: Final = 5
-"""A chain without a sure focus needs this many members; each sure focus stands for one of them more, down to three."""
+VESSEL_FOCI: Final = 5  # Members of a chain without a sure focus; each sure one stands for one more, down to three
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

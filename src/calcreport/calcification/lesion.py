@@ -51,8 +51,7 @@ MARGIN_MM: Final = 14.0  # Box around a lesion: its surface, and the tissue it l
 LARGE_MM: Final = 60.0  # ... of which a lesion larger than this ...
 LARGE_MARGIN_MM: Final = 6.0  # ... needs less
 CONTOUR_PAD: Final = 3  # voxels around a contour before it is smoothed
-CONTOUR_SMOOTHING: Final = 0.7
-"""Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
+CONTOUR_SMOOTHING: Final = 0.7  # Smoothing of a contour's voxels, in voxels: just enough to take the corners off
 NEAR_LIMIT: Final = 1.5
 """A deposit of which three quarters lie below this multiple of the growth limit hardly exceeds it: on phantoms three of
 five such had further parts that stay below it."""

@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask
-from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3
+from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3, MUSCLE_HU
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, is_mineral, reference_tissue, spread_of
 from calcreport.calcification.scene import HALF, Scene
+from calcreport.calcification.spongiosa import is_around_spongiosa
 from calcreport.model.image import LOWEST_HU
 from calcreport.model.report import ExclusionReason
 
@@ -24,8 +25,7 @@ MIN_INNER_RATIO: Final = 0.85  # ... which is about as dense as its outer part, 
 MIN_CORTEX: Final = 0.75
 """Among the bones of hand or foot a piece smaller than a phalanx has the cortex of the larger bones of the scan: in
 phantoms a peak of 0.79 of theirs and more; lumps of mineral have 0.7 and less."""
-METAL_HU: Final = 2_400
-"""Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
+METAL_HU: Final = 2_400  # Denser than any cortex or mineral on a clinical scanner; cut-offs of 2500-3000 HU are common
 SMALL_METAL_HU: Final = 1_800  # metal of this size and less
 SMALL_METAL_MM3: Final = 100.0
 """Partial volume dims what is this small: no deposit of that size stays so dense, a fragment of metal does."""
@@ -65,22 +65,19 @@ INJECTED_HU: Final = 800.0  # undiluted contrast or a catheter in a vein of the 
 MAX_VEIN_MM: Final = 8.0  # breadth of its column ...
 MIN_COLUMN_MM: Final = 15.0  # ... length ...
 COLUMN_RATIO: Final = 3.0  # ... and length over breadth
+# regions without hand or foot
+OF_TRUNK: Final = frozenset({
+    "head", "neck", "shoulder", "chest wall", "thorax", "back", "abdominal wall", "abdomen", "pelvis", "hip", "buttock",
+})  # fmt: skip
 # where it may lie; a calcified artery beside an enhanced trunk is listed with it
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an enhanced organ
-BLOOD_DEVIATIONS: Final = 5.0
-"""No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
-BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
-"""A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
-PAIR_MM: Final = 10.0
-"""Paired bones lie this close to each other's mirror image: within 1 mm in phantoms, 10 mm in a body turned by 3
-degrees."""
-MIN_AIR_SHARE: Final = 0.2
-"""What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
+BLOOD_DEVIATIONS: Final = 5.0  # A voxel of a lumen lies so many noise deviations above it once in three million
+BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))  # cut by the scan this close to bone (mm) and this small (mm3)
+PAIR_MM: Final = 10.0  # Paired bones mirror each other so well: 1 mm in phantoms, 10 mm in a body turned by 3 degrees
+MIN_AIR_SHARE: Final = 0.2  # Air around what stands on the skin (leads, staples), outside the body's smooth outline
 MIN_SKIN_AIR: Final = 0.3  # share of the surroundings of what is half in the air
-CLASP_MM: Final = 30.0
-"""Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
-them."""
+CLASP_MM: Final = 30.0  # Hooks, clasps and wires come in rows: what is half in air this near to metal is one
 MIN_PATELLA_MM3: Final = 2_000.0  # volume of a patella ...
 MAX_PATELLA_CORE: Final = 0.6  # ... its marrow over its cortex ...
 PATELLA_GAP_MM: Final = 12.0  # ... and thickness of the cartilage behind it
@@ -89,13 +86,11 @@ FABELLA_GAP_MM: Final = 5.5  # ... and its distance to the condyle ...
 MIN_BEHIND_MM: Final = 8.0  # ... behind the middle of the bones (posterior, patient axes)
 SESAMOID_MM3: Final = (60.0, 400.0)  # volume of a sesamoid of thumb or great toe; smaller specks are not claimed for it
 SESAMOID_GAP_MM: Final = 3.2  # how close it rides on one of the many bones of hand or foot
-PLAIN_EVIDENCE: Final = 60.0
-"""Nothing in hand or foot is far from bone; what stands out this far there is not taken for noise because of it."""
+PLAIN_EVIDENCE: Final = 60.0  # In hand and foot all is near bone, and what stands out so far is no noise for that
 MAX_EDGE_MM3: Final = 30.0  # A speck of fewer than four blocks of the map of bones may be the bone it lies on
 PATCH_PIXELS: Final = 9  # Half side of the patch in which a small component is held against the noise at first sight
 MAX_NOISE_MM3: Final = 150.0  # Larger components are never noise at first sight
-PLAIN_NOISE_CNR: Final = 4.5
-"""Below this a small component is noise at first sight, and is not looked at twice: a scan may hold thousands."""
+PLAIN_NOISE_CNR: Final = 4.5  # A small component below this is noise at first sight; there may be thousands
 STREAK_REACH_MM: Final = 45.0  # this near metal a focus must stand out more ...
 MIN_STREAK_CNR: Final = 9.0  # ... by this ...
 SURE_CNR: Final = 13.0  # ... and unless it stands out as clearly as this ...
@@ -169,7 +164,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: _is_injected_vein(c.scene, c.focus),
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
-    (lambda c: is_contrast_pool(c.scene, c.focus),
+    (lambda c: is_contrast_pool(c.scene, c.focus) or _share(c, c.scene.bones.pools) >= HALF,
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: _is_cut_beside_bone(c) or _is_chip_at_end(c),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
@@ -193,6 +188,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
+    (lambda c: is_around_spongiosa(c.scene, c.focus),
+     ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images"),
 )  # fmt: skip
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
@@ -232,15 +229,18 @@ def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
 
 def _is_small_part(case: _Case) -> bool:
     """Whether a component lies among the many bones of a hand or foot."""
-    # A vertebra with its processes is many bones as well.
-    if case.scene.region(case.focus.component) in {"head", "neck", "back"}:
+    # Vertebrae with their processes, and ribs with the sternum, are many bones as well.
+    if case.scene.region(case.focus.component) in OF_TRUNK:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
 
 
 def _is_plain(case: _Case) -> bool:
     """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
-    return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
+    focus = case.focus
+    # A tendon in fat is as dense as muscle, and noise of it stands out of the fat.
+    share = min(1.0, (focus.mean_hu - MUSCLE_HU) / max(focus.mean_hu - focus.reference_hu, 1.0))
+    return focus.evidence * share >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
 def _meets_padding(case: _Case) -> bool:

@@ -24,9 +24,7 @@ SAMPLE_POINTS: Final = 600  # surface points of a lesion that distances are take
 SAMPLE_STRIDE: Final = 8  # ... of small ones every eighth, which lie closer together than blocks ...
 FEWEST_POINTS: Final = 60  # ... but no fewer than this ...
 CLOSE_POINTS: Final = 3_000  # … and at most, of those nearest to the skin, for the distance itself
-CREASE_HU: Final = -220.0
-"""Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a
-crease."""
+CREASE_HU: Final = -220.0  # Air between skin and skin, thinner than a voxel: lighter than any fat, noise smoothed away
 FOLD_BLOCKS: Final = 3  # Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for
 # Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged.
 NO_SKIN: Final = "no skin surface in the field of view"

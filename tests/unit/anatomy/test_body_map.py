@@ -184,6 +184,16 @@ def test_a_thigh_alone_has_no_side():
     assert (place.region, place.laterality, place.cavity) == ("thigh", Laterality.UNKNOWN, Cavity.NONE)
 
 
+@pytest.mark.parametrize(("radius_mm", "is_thigh"), [(18.5, True), (22.0, False)])
+def test_the_broad_upper_shaft_of_a_femur_is_one(radius_mm, is_thigh):
+    """1150 mm2 where the shaft is cut obliquely below the trochanters; 1500 mm2 would be the end of a bone."""
+
+    def painted(x, y, z):
+        return paint(thigh(x, y, z), (disc(x, y, (0, 0), radius_mm), BONE))
+
+    assert (make(painted, width_mm=240.0).place(np.array([20.0, 0, 90])).region == "thigh") is is_thigh
+
+
 def test_skull_encloses_brain_and_nose_but_not_the_scalp():
     body = make(head, levels=60, width_mm=270.0)
     inside = [body.place(np.array(at, float)).cavity for at in ((0, 0, 150), (0, -40, 45), (0, -62, 45))]

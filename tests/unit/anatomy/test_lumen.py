@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calcreport.anatomy.coarse import Grid
-from calcreport.anatomy.lumen import find_lumen, find_small_vessels
+from calcreport.anatomy.lumen import Outline, find_lumen, find_small_vessels
 
 NOISE_HU = 8.0
 
@@ -29,14 +29,20 @@ def painted(*things, slices=24, noise_hu=NOISE_HU, size_mm=150.0):
 
 def look(grid, fine_hu=None, bone=None):
     """What the bone map does, with given bones."""
-    body = np.ones(grid.hu.shape, dtype=bool)
-    lumen = find_lumen(grid, body, NOISE_HU)
+    outline = everywhere(grid)
+    lumen = find_lumen(grid, outline, NOISE_HU)
     if lumen.hu is not None:
         return lumen
     fine_hu = grid.hu if fine_hu is None else fine_hu
     return find_small_vessels(
-        grid, fine_hu, body, ~body if bone is None else bone, noise_hu=NOISE_HU, fine_noise_hu=NOISE_HU
+        grid, fine_hu, outline, ~outline.body if bone is None else bone, noise_hu=NOISE_HU, fine_noise_hu=NOISE_HU
     )
+
+
+def everywhere(grid):
+    """A body that fills the grid."""
+    body = np.ones(grid.hu.shape, dtype=bool)
+    return Outline(body=body, main=body, front=0)
 
 
 def tube(radius, x0=0.0, y0=0.0, z=(-1.0, 1e9)):
@@ -155,7 +161,7 @@ IN_NOISE_HU = 20.0
 def test_a_blade_in_noise_is_even_and_no_disc(hu):
     blade = lambda x, y, z: (np.abs(y) < 3.8) & (np.abs(x) < 20)  # noqa: E731, ARG005
     grid = painted((blade, hu), noise_hu=IN_NOISE_HU)
-    assert find_lumen(grid, np.ones(grid.hu.shape, dtype=bool), IN_NOISE_HU).hu is None
+    assert find_lumen(grid, everywhere(grid), IN_NOISE_HU).hu is None
 
 
 @pytest.mark.parametrize(("rim_hu", "is_blood"), [(300.0, True), (340.0, False)])
@@ -163,6 +169,112 @@ def test_a_denser_shell_tells_a_bone_from_a_chamber_in_noise(rim_hu, is_blood):
     """Both are flat beside a vessel that runs through the scan; one like the vessel all through is its chamber."""
     bone = ((tube(20.0, 40, 20, (15, 57)), rim_hu), (tube(16.0, 40, 20, (15, 57)), 300.0))
     grid = painted((tube(8.0, -30, 0), 320.0), *bone, noise_hu=IN_NOISE_HU)
-    mask = find_lumen(grid, np.ones(grid.hu.shape, dtype=bool), IN_NOISE_HU).mask
+    mask = find_lumen(grid, everywhere(grid), IN_NOISE_HU).mask
     assert mask[12, 50, 30]
     assert mask[12, 63, 77] == is_blood
+
+
+TRUNK_MM = 300.0
+GAS_LOOP = (tube(12.0, -60, 40), -900.0)
+
+
+def in_trunk(*things, front=-1, cut=(), width_mm=264.0, depth_mm=210.0, gas=True):
+    """What is found in a trunk around x = y = 0; `cut` names sides that leave the picture."""
+    grid = painted(*things, *((GAS_LOOP,) if gas else ()), size_mm=TRUNK_MM)
+    at = np.indices(grid.hu.shape[1:]) * 1.5 - TRUNK_MM / 2
+    main = (np.abs(at[0]) < depth_mm / 2) & (np.abs(at[1]) < width_mm / 2)
+    main[:, : round(TRUNK_MM / 3)] |= "left" in cut
+    main[:, -round(TRUNK_MM / 3) :] |= "right" in cut
+    main = np.broadcast_to(main, grid.hu.shape).copy()
+    outline = Outline(body=main, main=main, front=front)
+    lumen = find_lumen(grid, outline, NOISE_HU)
+    if lumen.hu is not None:
+        return lumen
+    return find_small_vessels(grid, grid.hu, outline, ~main, noise_hu=NOISE_HU, fine_noise_hu=NOISE_HU)
+
+
+def beside(x_mm, y_mm, radius=10.0):
+    """A tube so far from the middle of the trunk, to the side and to the back."""
+    return tube(radius, x_mm, y_mm)
+
+
+@pytest.mark.parametrize("radius", [3.5, 10.0])
+@pytest.mark.parametrize(
+    ("x_mm", "y_mm", "is_blood"),
+    [
+        (0, 10, True),
+        (-50, 10, True),
+        (-54, 10, False),  # where the colon descends
+        (54, 10, False),
+        (0, -18, True),  # 0.41 of the depth
+        (0, -25, False),  # 0.38: a loop of bowel before the great vessels
+    ],
+)
+def test_a_tube_of_a_trunk_is_blood_where_the_great_vessels_run(x_mm, y_mm, radius, is_blood):
+    assert (in_trunk((beside(x_mm, y_mm, radius), 350.0)).hu is not None) is is_blood
+
+
+def test_the_front_of_a_patient_who_lies_prone_is_the_last_row():
+    thing = (beside(0, 25), 350.0)
+    assert in_trunk(thing, front=-1).hu is not None
+    assert in_trunk(thing, front=1).hu is None
+    assert in_trunk(thing, front=0).hu is not None, "nobody knows where the front is"
+
+
+@pytest.mark.parametrize(
+    ("options", "is_blood"),
+    [
+        ({}, False),
+        ({"gas": False}, True),  # two thighs that touch each other
+        ({"width_mm": 140.0}, True),  # a limb
+        ({"cut": ("left",)}, True),  # the middle plane is not known
+        ({"cut": ("left", "right")}, False),
+    ],
+)
+def test_a_tube_aside_is_taken_for_bowel_only_where_bowel_can_be(options, is_blood):
+    assert (in_trunk((beside(-60, 10), 350.0), **options).hu is not None) is is_blood
+
+
+@pytest.mark.parametrize(
+    ("right", "left", "is_blood"),
+    [
+        (((-70, 0), 300.0), ((70, 0), 300.0), True),  # iliac arteries
+        (((-70, 0), 300.0), ((70, 17), 300.0), True),
+        (((-70, 0), 300.0), ((70, 24), 300.0), False),
+        (((-70, 0), 300.0), ((70, 0), 420.0), False),  # bowel beside bowel of another density
+        (((-85, 0), 300.0), ((85, 0), 300.0), False),  # both sides of the colon
+    ],
+)
+def test_vessels_of_both_sides_mirror_each_other(right, left, is_blood):
+    things = [(beside(*place), hu) for place, hu in (right, left)]
+    assert (in_trunk(*things).hu is not None) is is_blood
+
+
+def test_bowel_far_denser_than_blood_raises_no_limit():
+    lumen = in_trunk((beside(0, 10), 200.0), (beside(-60, 10), 330.0), (beside(70, -20, 16.0), 380.0))
+    assert lumen.hu == pytest.approx(200, abs=20)
+    assert not lumen.mask[:, 106:108, 59:61].any(), "330 HU, beyond noise and mixing"
+
+
+def test_a_colon_as_dense_as_the_blood_is_listed_with_it():
+    assert in_trunk((beside(0, 10), 300.0), (beside(-60, 10), 320.0)).hu == pytest.approx(312, abs=20)
+
+
+@pytest.mark.parametrize(("lung_mm", "is_chamber"), [(0.0, False), (70.0, True)])
+def test_a_chamber_brighter_than_the_aorta_lies_beside_lung(lung_mm, is_chamber):
+    """The right heart while contrast arrives; below the lungs it would be bowel."""
+    lung = (lambda x, y, _z: (np.abs(x) > 130 - lung_mm) & (np.abs(x) < 130) & (np.abs(y + 20) < 60), -850.0)
+    heart = (beside(0, -40, 30.0), 380.0)
+    found = in_trunk(lung, (beside(10, 20), 220.0), heart)
+    assert found.mask[12, 73, 100] == is_chamber
+    assert (found.hu > 300) is is_chamber
+
+
+@pytest.mark.parametrize(("cortex_hu", "is_blood"), [(330.0, False), (280.0, True)])
+def test_a_vertebra_with_a_thin_cortex_is_no_chamber_of_the_aorta_before_it(cortex_hu, is_blood):
+    """In noise its cortex is hardly denser than its inside; an enhanced chamber has none."""
+    bone = ((beside(0, 34, 20.0), cortex_hu), (beside(0, 34, 17.5), 280.0))
+    grid = painted((tube(10.0), 320.0), *bone, size_mm=TRUNK_MM, noise_hu=14.0)
+    mask = find_lumen(grid, everywhere(grid), 14.0).mask
+    assert mask[:, 98:102, 98:102].mean() > 0.9
+    assert (mask[:, 118:128, 96:104].mean() > 0.5) == is_blood

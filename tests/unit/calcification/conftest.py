@@ -124,12 +124,13 @@ def make_scene() -> Callable[..., Scene]:
         coarse = coarsen(volume)
         blocks = coarse.hu.shape
         empty = {
-            name: np.zeros(blocks, dtype=bool) for name in ("bone", "free", "cartilage", "lumen", "outside", "cage")
+            name: np.zeros(blocks, dtype=bool)
+            for name in ("bone", "free", "cartilage", "lumen", "pools", "outside", "cage")
         }
         grid = Grid(hu=coarse.hu, step=(3, 3, 3), spacing_mm=(3.0, 3.0, 3.0))
         bones = BoneMap(
             grid=grid, bone=empty["bone"], free=empty["free"], cartilage=empty["cartilage"], lumen=empty["lumen"],
-            lumen_hu=lumen_hu, noise_hu=noise_hu, doubt=None,
+            lumen_hu=lumen_hu, pools=empty["pools"], noise_hu=noise_hu, doubt=None,
         )  # fmt: skip
         whole = np.ones(blocks, dtype=bool)
         return Scene(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calcreport.anatomy.bone_map import BoneMap
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.reject import beside_externals, is_plain_noise, judge, metal_blocks
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
@@ -60,6 +61,10 @@ def test_metal_is_denser_than_mineral_of_its_size(scene, make_focus, peak_hu, vo
     [
         (lambda s: s.bones.cartilage, (ExclusionReason.ORGAN, "cartilage of a rib")),
         (lambda s: s.places.cage, (ExclusionReason.SKELETON, "rib or costal cartilage")),
+        (
+            lambda s: s.bones.pools,
+            (ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
+        ),
     ],
 )
 def test_half_of_it_in_a_map_belongs_to_the_map(scene, make_focus, where, expected, eighths):
@@ -358,6 +363,71 @@ def test_the_first_rule_that_holds_gives_the_reason(make_scene, make_focus):
     assert verdict(scene, make_focus(**NOISE))[0] is ExclusionReason.CONTRAST
     scene.bones.lumen[:] = False
     assert verdict(scene, make_focus(**NOISE))[0] is ExclusionReason.NOISE
+
+
+@pytest.mark.parametrize(
+    ("region", "mean_hu", "reference_hu", "evidence", "is_noise"),
+    [
+        (None, 300.0, 55.0, 60.0, False),
+        (None, 300.0, 55.0, 59.0, True),
+        ("knee", 300.0, 55.0, 60.0, False),
+        ("chest wall", 300.0, 55.0, 60.0, True),  # ribs and sternum are many bones as well
+        ("shoulder", 300.0, 55.0, 60.0, True),
+        (None, 155.0, -95.0, 149.0, True),  # noise in a tendon in fat: 100 of the 250 HU stand out of muscle
+        (None, 155.0, -95.0, 150.0, False),
+        (None, 155.0, 80.0, 60.0, False),
+    ],
+)
+def test_a_plain_speck_among_the_bones_of_hand_or_foot_is_no_noise(
+    make_scene, make_focus, monkeypatch, *, region, mean_hu, reference_hu, evidence, is_noise
+):
+    monkeypatch.setattr(BoneMap, "is_crowded", lambda *_: True)
+    monkeypatch.setattr("calcreport.calcification.reject.is_mineral", lambda _: False)
+    focus = make_focus(mean_hu=mean_hu, reference_hu=reference_hu, evidence=evidence, volume_mm3=50.0)
+    expected = (ExclusionReason.NOISE, "not told from noise")
+    assert verdict(make_scene(BOX, region=region), focus) == (expected if is_noise else None)
+
+
+CHIP = ((30, 32), (12, 14), (57, 63))
+
+
+def with_vertebra(scene, *, middle=(30, 60), radius=17, cortex_hu=250, inside_hu=120):
+    """Paint the cortex of a vertebra, whose densest piece `CHIP` is, and its inside."""
+    row, column = np.ogrid[:60, :120]
+    away = np.hypot(row - middle[0], column - middle[1])
+    kept = scene.volume.hu == 500
+    scene.volume.hu[28:34, away <= radius + 1] = cortex_hu
+    scene.volume.hu[28:34, away < radius - 1] = inside_hu
+    scene.volume.hu[kept] = 500
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("grow", "paint", "air_fraction", "is_bone"),
+    [
+        (300, {}, 0.0, True),
+        (180, {}, 0.0, False),  # the map of bones has the same limit
+        (181, {}, 0.0, True),
+        (300, {"inside_hu": 85}, 0.0, True),
+        (300, {"inside_hu": 84}, 0.0, False),  # a calcified shell around muscle
+        (300, {"cortex_hu": 179}, 0.0, False),  # nothing outlines it
+        (300, {"middle": (30, 95)}, 0.0, False),  # 35 mm aside the chip is apart from the ring
+        (300, {"middle": (24, 60), "radius": 11}, 0.0, False),  # 450 mm2
+        (300, {"middle": (26, 60), "radius": 13}, 0.0, True),
+        (300, {}, 0.01, False),  # at the skin
+    ],
+)
+def test_a_piece_of_cortex_around_spongiosa_is_bone(make_scene, make_focus, grow, paint, air_fraction, is_bone):
+    scene = with_vertebra(make_scene(CHIP, grow=grow), **paint)
+    expected = (ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images")
+    assert verdict(scene, make_focus(air_fraction=air_fraction)) == (expected if is_bone else None)
+
+
+@pytest.mark.parametrize(("column", "is_bone"), [(60, True), (99, True), (101, False)])
+def test_the_spine_lies_at_the_middle_of_the_body(make_scene, make_focus, column, is_bone):
+    chip = (CHIP[0], CHIP[1], (column - 3, column + 3))
+    scene = with_vertebra(make_scene(chip, grow=300), middle=(30, column))
+    assert (verdict(scene, make_focus()) is not None) is is_bone
 
 
 POOL = {

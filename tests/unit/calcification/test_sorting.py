@@ -166,14 +166,18 @@ def test_small_noise_is_counted_at_first_sight_and_larger_or_metal_looked_at(
     assert found.noise_count == 1 - looked_at
 
 
-def test_what_is_not_told_from_noise_is_counted_and_kept_as_weak(make_scene):
+@pytest.mark.parametrize(("blocks", "weak"), [(0, [0]), (3, [0]), (4, [])])
+def test_what_is_not_told_from_noise_is_counted_and_kept_as_weak_outside_of_cavities(make_scene, blocks, weak):
+    """In a cavity edges of organs line up as plaques do."""
     scene = make_scene(BOX, hu=210)
     rough = np.random.default_rng(2).normal(0, 60, scene.volume.hu.shape)
     is_tissue = scene.volume.hu < 130
     scene.volume.hu[is_tissue] = np.minimum(55 + rough, 129)[is_tissue]
     scene.volume.hu[18:24, 18:24, 18:24] = 131
+    for n in range(blocks):
+        scene.places.cavity[6 + n // 4, 6 + n // 2 % 2, 6 + n % 2] = 2
     found = detect(dataclasses.replace(scene, noise_hu=60.0), min_volume_mm3=10.0)
-    assert [f.component for f in found.weak] == [0]
+    assert [f.component for f in found.weak] == weak
     assert kinds(found) == (0, 0, 0, 1)
 
 
