@@ -230,6 +230,7 @@ def wait_counter(service: Service, name: str, count: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_changed_table_holds_for_the_next_study_and_a_broken_one_changes_nothing(
     start, run, studies, tmp_path
 ) -> None:

@@ -33,7 +33,7 @@ _FLAGS = (
 )  # fmt: skip
 PATIENCE_MS = 60_000
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 
 def _module(name: str):

@@ -183,6 +183,7 @@ def test_a_study_comes_back_once_and_a_late_image_gives_a_revision(program, send
         assert secret not in service.log()
 
 
+@pytest.mark.slow
 def test_killed_at_twelve_moments_a_study_comes_back_once(program, send, tmp_path) -> None:
     folder = tmp_path / "service"
     with orthanc_server.running_orthanc(program, tmp_path / "orthanc") as orthanc:
@@ -202,6 +203,7 @@ def test_killed_at_twelve_moments_a_study_comes_back_once(program, send, tmp_pat
             assert records(service.store)[0]["revision"] == 1
 
 
+@pytest.mark.slow
 def test_orthanc_down_for_a_while_loses_nothing_and_doubles_nothing(program, send, tmp_path) -> None:
     folder, place = tmp_path / "service", tmp_path / "orthanc"
     with orthanc_server.running_orthanc(program, place) as orthanc:

@@ -129,6 +129,7 @@ def test_dsrdump_reads_it_as_a_draft(report, dsrdump, name: str) -> None:
     assert not [line for line in verdict.text.splitlines() if line.startswith("E:")]
 
 
+@pytest.mark.slow
 def test_the_validators_do_find_errors(report, dciodvfy, dcentvfy, pixelmed_sr, tmp_path: Path) -> None:
     """A check that cannot fail shows nothing: damage of the kind that each one is for is seen."""
     file = report("myositis_calf")

@@ -91,6 +91,7 @@ def test_a_question_about_one_lesion_names_it(ruleset: Ruleset) -> None:
     assert not texts["growth.rate", "rapid"].endswith(").")
 
 
+@pytest.mark.slow
 def test_every_answer_to_every_input_has_its_words(ruleset: Ruleset) -> None:
     said: set[str] = set()
     for path in sorted(CASES.glob("*.toml")):

@@ -102,7 +102,7 @@ def test_an_archive_that_drips_is_left(dripping, delivery) -> None:
 
 class _Source(WebSource):
     def get(self, inbox):
-        return self._fetch(inbox, "1.2.3", "/file", "*/*")
+        return self._fetch(inbox, "1.2.3", "/file", "*/*", "SOURCE")
 
     def _begin(self, _inbox):
         return None
