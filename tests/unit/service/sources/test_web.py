@@ -15,7 +15,7 @@ def connect(server):
     clients = []
 
     def make(**settings) -> WebClient:
-        clients.append(WebClient(WebSettings(url=f"{server.url}/base", timeout_seconds=2, **settings)))
+        clients.append(WebClient(WebSettings(**{"url": f"{server.url}/base", "timeout_seconds": 10, **settings})))
         return clients[-1]
 
     yield make
