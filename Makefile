@@ -30,7 +30,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Compiled modules are kept, whatever the machine prefers: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy test-slow accuracy-unseen mutate coverage wheel lock \
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy test-slow test-long accuracy-unseen mutate coverage wheel lock \
 	sbom clean
 
 help: ## list the targets
@@ -67,8 +67,12 @@ test: $(VENV)/.dev-ready ## run all tests that take seconds
 
 test-slow: $(VENV)/.dev-ready ## tests that take longer: a dozen phantoms of each kind (make accuracy: the long run), the phantoms themselves, workers that die
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow tests
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'slow and not long' tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal phantom/tests
+
+test-long: $(VENV)/.dev-ready ## workers that freeze, lose their database, or are killed at every moment; alone on the machine, 8 minutes
+	@sh .ci/system-packages
+	$(BIN)/python -m pytest -m long tests
 
 mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
 	$(BIN)/python tests/mutation/run.py $(FOLDER) --mutants $(MUTANTS) --seed $(SEED) --jobs $(TEST_JOBS) --at-least $(AT_LEAST)

@@ -202,6 +202,7 @@ def test_a_worker_that_is_told_to_end_gives_its_study_back(site, postgres) -> No
     assert not any(record.get("interruptions") for record in place.service.records())
 
 
+@pytest.mark.long
 def test_a_worker_that_was_frozen_cannot_answer_for_another(site, postgres) -> None:
     place = site(postgres.new_database())
     place.start()
@@ -217,6 +218,7 @@ def test_a_worker_that_was_frozen_cannot_answer_for_another(site, postgres) -> N
     assert len(place.events("analysis_done")) == 1
 
 
+@pytest.mark.long
 def test_a_database_that_is_lost_is_filled_again_from_the_store(site) -> None:
     if programs() is None:
         pytest.skip("postgresql is not installed")
@@ -263,6 +265,7 @@ def test_what_a_worker_is_told_before_it_starts(site, postgres, command) -> None
     assert (code, "usage.no_database" in text) == (2, True)
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_with_workers(site, postgres) -> None:
     place = site(postgres.new_database())
     for moment, dying in MOMENTS.items():
@@ -285,6 +288,7 @@ def test_killed_at_any_moment_with_workers(site, postgres) -> None:
     place.check()
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_without_workers(site) -> None:
     place = site()
     for moment in LOCAL:
