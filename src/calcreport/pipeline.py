@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
@@ -68,12 +69,16 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     nothing_found = None
     try:
         with ExitStack() as inputs:
-            look = partial(
+            begin = partial(
                 discover,
                 settings=request.settings.reading,
                 on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
             )
-            found = inputs.enter_context(look(request.paths))
+
+            def look(places: tuple[Path, ...]) -> Discovery:
+                return inputs.enter_context(begin(places))
+
+            found = look(request.paths)
             aside = tuple(SummarySetAside.model_validate(row, from_attributes=True) for row in found.set_aside)
             _refuse_many(request, len(found.studies))
             if not found.studies:
@@ -82,9 +87,14 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             data = request.clinical_data
             if unmatched := data.count_unmatched(found.studies):
                 progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
+            priors: Sequence[Prior | None] = [request.prior] * len(found.studies)
+            if request.priors is not None and request.prior is None:
+                from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as in load_analysis
+
+                priors = find_earlier(found.studies, request.priors)
             requests = [
-                replace(request, study_clinical=clinical, prior=_prior_of(study, request, look, inputs, progress))
-                for study, clinical in zip(found.studies, data.assign(found.studies), strict=True)
+                replace(request, study_clinical=clinical, prior=_with_images(prior, study, request, look, progress))
+                for study, prior, clinical in zip(found.studies, priors, data.assign(found.studies), strict=True)
             ]
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
@@ -128,17 +138,15 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _prior_of(
-    study: StudyFiles, request: Request, look: Callable[..., Discovery], inputs: ExitStack, progress: Progress
+def _with_images(
+    prior: Prior | None, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
 ) -> Prior | None:
-    """The earlier study, named or found for the patient; images without a report of them are analysed first."""
-    from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
-    from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as above
-
-    prior = request.prior or (find_earlier(study, request.priors) if request.priors else None)
+    """The earlier study with its images; those without a report of them are analysed first."""
     if prior is None or not prior.places:
         return prior
-    found = inputs.enter_context(look(prior.places)).studies
+    from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
+
+    found = look(prior.places).studies
     if prior.report is not None:
         uid = prior.report.study.study_instance_uid
         files = next((one for one in found if one.study.study_instance_uid == uid), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,24 +20,28 @@ from calcreport.study.request import Prior
 _LAYOUTS: Final = ("", "*/", "*/results/*/")  # of the folder of a study, of a run, of the service's store
 
 
-def find_earlier(study: StudyFiles, folder: Path) -> Prior | None:
-    """Latest earlier study of the same patient on the same kind of image, first of those of the same named part.
+def find_earlier(studies: Sequence[StudyFiles], folder: Path) -> list[Prior | None]:
+    """Of each study the latest earlier one of its patient on the same kind of image, first of the same named part.
 
-    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement.
+    Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement. Every
+    report in `folder` is read once.
     """
-    who, fitting = _who(study.study), []
-    for path in (path for layout in _LAYOUTS if all(who[:4]) for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
+    best: list[tuple[tuple[bool, str], Prior | None]] = [((False, ""), None) for _ in studies]
+    for path in (path for layout in _LAYOUTS for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
         text = read_bytes(path) or b""
-        if str(who[0]).encode() not in text:  # most are of somebody else, and need not be parsed
-            continue
-        with suppress(UsageError, ValueError):  # damaged, of another version, or no earlier one
-            report = report_from_text(text.decode())
-            facts, then = earlier_report(report), report.study
-            refuse_wrong_prior(study, facts)
-            if _who(then) == who and then.study_date and study.study.study_date:
-                prior = Prior(report=report, facts=facts, places=_places(path.parent))
-                fitting.append((then.body_part == study.study.body_part, then.study_date, prior))
-    return max(fitting, key=lambda one: one[:2])[2] if fitting else None
+        for number, study in enumerate(studies):
+            who = _who(study.study)
+            # Most reports are of somebody else, and need not be parsed.
+            if not all(who[:4]) or str(who[0]).encode() not in text:
+                continue
+            with suppress(UsageError, ValueError):  # damaged, of another version, or no earlier one
+                report = report_from_text(text.decode())
+                facts, then = earlier_report(report), report.study
+                refuse_wrong_prior(study, facts)
+                rank = (then.body_part == study.study.body_part, then.study_date or "")
+                if _who(then) == who and then.study_date and study.study.study_date and rank > best[number][0]:
+                    best[number] = rank, Prior(report=report, facts=facts, places=_places(path.parent))
+    return [prior for _, prior in best]
 
 
 def _who(study: Study) -> tuple[str | None, str | None, str | None, str | None, bool]:
