@@ -180,17 +180,18 @@ def test_two_workers_share_the_work_and_one_that_is_killed_is_replaced_by_the_ot
     assert postgres.ask("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'", place.database) == "0"
 
 
-def analysing_below(place: Site, worker: subprocess.Popen[bytes]) -> psutil.Process:
-    """Process of an analysis of a worker, once there is one."""
-    return wait_for(lambda: next((p for p in place.analysing() if p.ppid() == worker.pid), None), hint=place.hint)
+def worker_at_work(place: Site) -> subprocess.Popen[bytes]:
+    """The worker of a service, which has begun to analyse the one study that was sent."""
+    place.start()
+    worker = place.start_worker()
+    place.send()
+    wait_for(lambda: next((p for p in place.analysing() if p.ppid() == worker.pid), None), hint=place.hint)
+    return worker
 
 
 def test_a_worker_that_is_told_to_end_gives_its_study_back(site, postgres) -> None:
     place = site(postgres.new_database())
-    place.start()
-    first = place.start_worker()
-    place.send()
-    analysing_below(place, first)
+    first = worker_at_work(place)
     first.send_signal(signal.SIGTERM)
     assert first.wait(15) == 0
     place.service.stop()  # and the service ends meanwhile, without a word about the study
@@ -205,10 +206,7 @@ def test_a_worker_that_is_told_to_end_gives_its_study_back(site, postgres) -> No
 @pytest.mark.long
 def test_a_worker_that_was_frozen_cannot_answer_for_another(site, postgres) -> None:
     place = site(postgres.new_database())
-    place.start()
-    frozen = place.start_worker()
-    place.send()
-    analysing_below(place, frozen)
+    frozen = worker_at_work(place)
     frozen.send_signal(signal.SIGSTOP)
     wait_for(lambda: place.events("analysis_failed"), hint=place.hint)
     place.start_worker()
@@ -224,10 +222,7 @@ def test_a_database_that_is_lost_is_filled_again_from_the_store(site) -> None:
         pytest.skip("postgresql is not installed")
     with running_postgres(programs()) as server:
         place = site(server.database)
-        place.start()
-        worker = place.start_worker()
-        place.send()
-        analysing_below(place, worker)
+        worker = worker_at_work(place)
         server.stop()
         assert worker.wait(60) == 5, place.hint()  # to be started anew by whoever watches over it
         place.send()
