@@ -8,10 +8,11 @@ is the residual.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
@@ -50,6 +51,7 @@ POINTS: Final = 10_000  # of an image that are compared, the same every time: al
 STEP: Final = 0.4  # First step of the optimiser, of a voxel: longer ones left the place where they began
 THREADS: Final = 2  # of SimpleITK
 
+Found = TypeVar("Found")  # what was found at a place
 Transform = sitk.Euler3DTransform  # rotation about a centre and a shift
 _Images = tuple[sitk.Image, sitk.Image, sitk.Image]  # now, before, and a mask of what is compared
 
@@ -118,9 +120,9 @@ class Registration:
 
     def region(self, middle: Floats) -> Transform | None:
         """Transform of the part of the body around a place of the present scan; places near each other share it."""
-        for known, transform in self._regions:
-            if float(np.linalg.norm(known - middle)) <= SHARED_MM:
-                return transform
+        known = _near(self._regions, middle, SHARED_MM)
+        if known is not None:
+            return known
         images = None if self.whole is None else self._around(middle, *REGION, self.whole, None)
         if self.whole is None or images is None:
             return self.whole
@@ -138,9 +140,9 @@ class Registration:
 
         `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
         """
-        for known, place in self._places:
-            if float(np.linalg.norm(known - middle)) <= REUSED_MM:
-                return place
+        known = _near(self._places, middle, REUSED_MM)
+        if known is not None:
+            return known
         place = self._registered(middle, without)
         if place.residual_mm <= SETTLED_MM:
             self._places.append((middle, place))
@@ -193,6 +195,11 @@ class Registration:
         image = sitk.GetImageFromArray(mask.astype(np.uint8))
         image.CopyInformation(fixed)
         return fixed, moving, image
+
+
+def _near(known: Sequence[tuple[Floats, Found]], middle: Floats, reach_mm: float) -> Found | None:
+    """What was found at the first of some places that lies within reach."""
+    return next((found for place, found in known if float(np.linalg.norm(place - middle)) <= reach_mm), None)
 
 
 def _whole(scan: Scan, step_mm: float) -> tuple[sitk.Image, sitk.Image] | None:
