@@ -138,9 +138,8 @@ def _cohort(options: argparse.Namespace, progress: Progress) -> int:
     outcome = run_cohort(_given(CohortOptions, options), progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
-    code = (
-        exit_codes.exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else exit_codes.EXIT_DONE
-    )
+    is_any = bool(outcome.studies)
+    code = exit_codes.exit_code_of_studies(outcome.studies, is_written=True) if is_any else exit_codes.EXIT_DONE
     return _print(outcome.text, code)
 
 
@@ -282,9 +281,8 @@ def _end(code: int) -> None:
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)
     gc.freeze()  # or the interpreter would look through all that was loaded for garbage, a tenth of a second
-    if (
-        code == exit_codes.EXIT_INTERRUPTED
-    ):  # after an interrupt within exec(), as in dataclasses, CPython forgets the exit code
+    # After an interrupt within exec(), as in dataclasses, CPython forgets the exit code.
+    if code == exit_codes.EXIT_INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

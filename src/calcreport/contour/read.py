@@ -146,14 +146,19 @@ def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple
 def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
     """Two contours of one lesion (a boost inside a GTV) would be reported as two lesions."""
     for one, other in combinations(masks, 2):
-        low = np.maximum(one.offset, other.offset)
-        high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
-        if (high <= low).any():
-            continue
-        parts = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
-        if np.count_nonzero(np.logical_and(*parts)) > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
+        shared = _shared_voxels(one, other)
+        if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
             refuse(
                 "mask.overlapping",
                 f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
                 "one to measure with --lesion-roi",
             )
+
+
+def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
+    low = np.maximum(one.offset, other.offset)
+    high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
+    if (high <= low).any():
+        return 0
+    first, second = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
+    return int(np.count_nonzero(first & second))

@@ -70,14 +70,17 @@ class Audit:
     def finish(self, seconds: float) -> None:
         """Give what waits so much time."""
         for _wait in range(int(seconds / 0.05)):
-            sleep(0.05 if self._waiting.unfinished_tasks else 0.0)
+            if not self._waiting.unfinished_tasks:
+                return
+            sleep(0.05)
 
     def _put(self, code: str, action: str, ends: Mapping[str, str], *, kind: str = "", objects: str = "") -> None:
         """Let a message wait; `ends` are roles and who has them."""
         if self._settings.host is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        how = f'EventActionCode="{action}" EventDateTime="{now}" EventOutcomeIndicator="{4 * (code == "110113")}"'
+        outcome = 4 if code == "110113" else 0
+        how = f'EventActionCode="{action}" EventDateTime="{now}" EventOutcomeIndicator="{outcome}"'
         types = _code("EventID", code) + (_code("EventTypeCode", kind) if kind else "")
         who = "".join(
             f'<ActiveParticipant UserID={_quoted(name)} UserIsRequestor="false">{_code("RoleIDCode", role)}'

@@ -128,13 +128,11 @@ def _list_searched(
 
     searched = []
     for film, part in zip(reading.films, findings.readings, strict=True):
-        row = Searched(
-            region=name(film.view.laterality, film.view.body_part, film.series_instance_uid), status="searched"
-        )
-        limits = (
-            {"status": "partly", "reason": "series.not_searchable"} if part.searched_share < _NEXT_TO_NOTHING else {}
-        )
-        searched.append(row.model_copy(update=limits))
+        region = name(film.view.laterality, film.view.body_part, film.series_instance_uid)
+        if part.searched_share < _NEXT_TO_NOTHING:
+            searched.append(Searched(region=region, status="partly", reason="series.not_searchable"))
+        else:
+            searched.append(Searched(region=region, status="searched"))
     missing = [
         Searched(
             region=name(side_of(series), series.instances[0].series.body_part, series.uid),

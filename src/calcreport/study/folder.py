@@ -154,7 +154,7 @@ class ResultsFolder:
     def _swap(self, partial: Path, name: str) -> None:
         """Put a study's folder in place of an older one, and of what another run puts there in between."""
         final, aside = _inside(self._root, name), self._temporary(f"{name}.replaced")
-        for is_last in (*[False] * (_MOST_SWAPS - 1), True):
+        for swaps_left in reversed(range(_MOST_SWAPS)):
             with suppress(FileNotFoundError):
                 final.rename(aside)
             try:
@@ -166,7 +166,7 @@ class ResultsFolder:
                     _remove(aside)  # older than what is in place
                 elif os.path.lexists(aside):
                     aside.rename(final)
-                if is_last or not is_met:
+                if not is_met or not swaps_left:
                     raise
         _flush_folder(self._root)
         _remove(aside)

@@ -208,8 +208,11 @@ def _draw_others(
 
 def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, words: Presenter) -> list[drawing.LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
-    masks = (("mineral", drawing.MINERAL), ("contour", drawing.CONTOUR))
-    rows: list[drawing.LegendRow] = [(c, words.say(f"picture.{m}")) for m, c in masks if getattr(marks, m) is not None]
+    rows: list[drawing.LegendRow] = []
+    if marks.mineral is not None:
+        rows.append((drawing.MINERAL, words.say("picture.mineral")))
+    if marks.contour is not None:
+        rows.append((drawing.CONTOUR, words.say("picture.contour")))
     for name, ends, colour, length, _ in _list_lines(marks, measured, words.lengths):
         if ends is not None:
             rows.append((colour, words.say(f"picture.{name}", length=length)))
