@@ -172,18 +172,17 @@ def finished_twice(folder: Path, count: int, jobs: int) -> None:
 
 
 def throughput(folder: Path, count: int, jobs: int) -> None:
-    """Compare with the median time of one study alone."""
+    """Compare with the median time of one study: alone, and beside others, with which it shares the memory."""
     write_phantoms(folder / "in", count)
     assert start(folder / "in", folder / "one", 1).wait() == 0
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "one").glob("[0-9]*/cohort_row.json")]
-    alone = statistics.median(record["seconds"] for record in records)
     began = time.monotonic()
     assert start(folder / "in", folder / "all", jobs).wait() == 0
     seconds = time.monotonic() - began
-    share = count / seconds / (jobs / alone)
-    sys.stdout.write(
-        f"throughput: {count} studies in {seconds:.1f} s, {alone:.2f} s alone: {share:.0%} of {jobs} / median\n"
-    )
+    sys.stdout.write(f"throughput: {count} studies in {seconds:.1f} s on {jobs} processes\n")
+    for out, what in (("one", "one at a time"), ("all", "side by side")):
+        rows = (folder / out).glob("[0-9]*/cohort_row.json")
+        median = statistics.median(json.loads(row.read_text(encoding="utf-8"))["seconds"] for row in rows)
+        sys.stdout.write(f"  {count * median / seconds / jobs:.0%} of {jobs} / {median:.3f} s, the median {what}\n")
 
 
 def main() -> None:
