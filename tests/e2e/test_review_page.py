@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import tarfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
+from calcphantom.insert import Tissue, Wish, insert_lesions, read_host, write_host
 
 from calcreport.model.report import Report
 
@@ -24,6 +27,7 @@ _FLAGS: Final = (
     "--disable-sync",
 )  # fmt: skip
 AXE: Final = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+REAL_LIMB: Final = Path(__file__).parents[3] / "shared/data/sts/STS_004.tar.xz"
 TWELVE: Final = "1.2.826.0.1.3680043.10.12"
 MOST_MILLISECONDS: Final = 200 if not os.environ.get("CI") else 400
 """From a decision to the text that follows; machines of CI are shared."""
@@ -163,6 +167,17 @@ def read(folder: Path) -> Report:
     return Report.model_validate_json((folder / "report.json").read_bytes())
 
 
+def correct_three(page, press, text):
+    """Reject the first lesion as an artefact, call the second subcutaneous, the third left; milliseconds of each."""
+    focus_first(page)
+    times = []
+    for keys in (("r", "3"), ("j", "d", "s", "u", "b", "c", "Enter"), ("j", "s", "l", "Enter")):
+        press(*keys)
+        text, milliseconds = settle(page, text)
+        times.append(milliseconds)
+    return text, times
+
+
 def test_from_finding_to_signed_text(results, review, window) -> None:
     """Twelve lesions: one rejected, one corrected, one group decided at once, with few keys; then finished."""
     folder = results("limb") / TWELVE
@@ -173,13 +188,8 @@ def test_from_finding_to_signed_text(results, review, window) -> None:
     open_study(page, review(folder, "--reader", "Dr. Beta"))
     draft = page.text_content("#text")
     assert draft == (folder / "report.txt").read_text()
-    focus_first(page)
     press = Keys(page)
-    text, times = draft, []
-    for keys in (("r", "3"), ("j", "d", "s", "u", "b", "c", "Enter"), ("j", "s", "l", "Enter")):
-        press(*keys)
-        text, milliseconds = settle(page, text)
-        times.append(milliseconds)
+    text, times = correct_three(page, press, draft)
     assert "left thigh" in text
     assert press.count <= MOST_KEYS, press.count
     assert min(times) <= MOST_MILLISECONDS, times  # the quickest: tests share the machine with others
@@ -200,6 +210,29 @@ def test_from_finding_to_signed_text(results, review, window) -> None:
     assert "L3: Corrected by Dr. Beta" in sr
     written = {path.name for path in folder.iterdir()}
     assert {"report.txt", "report.json", "report.html", "review.yaml", "seg.dcm", "sr.dcm"} <= written
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_LIMB.exists(), reason="needs the real limbs, which are not part of the repository")
+def test_three_corrections_of_a_real_study_take_few_keys_and_seconds(run, review, window, tmp_path) -> None:
+    """A patient's thigh with a dozen deposits put into its muscles, from the open study to the written files."""
+    with tarfile.open(REAL_LIMB) as packed:
+        packed.extractall(tmp_path, filter="data")
+    wishes = tuple(Wish(kind="solid", diameter_mm=6.0 + n % 4 * 2, hu=500.0, tissue=Tissue.LIMB) for n in range(14))
+    inserted = insert_lesions(read_host(tmp_path / "STS_004/CT"), wishes, seed=12)
+    write_host(inserted.host, tmp_path / "thigh", salt="twelve")
+    assert run("analyze", tmp_path / "thigh", "--out", tmp_path / "out", "--quiet").returncode == 0
+    (folder,) = (path.parent for path in (tmp_path / "out").glob("*/report.json"))
+    assert len(read(folder).lesions) >= 12
+    page = window()
+    open_study(page, review(folder, "--reader", "Dr. Beta"))
+    press, began = Keys(page), time.monotonic()
+    _, times = correct_three(page, press, page.text_content("#text"))
+    finish(page)
+    assert press.count + 1 <= MOST_KEYS  # and the key of `finish`
+    assert time.monotonic() - began < 30
+    assert min(times) <= MOST_MILLISECONDS, times
+    assert len(read(folder).rejected) == 1
 
 
 def test_two_windows_and_a_changed_folder_never_mix(results, review, window) -> None:
