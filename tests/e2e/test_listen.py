@@ -261,6 +261,15 @@ def test_one_service_a_store(start, run) -> None:
     assert (result.returncode, "store.in_use" in result.stderr) == (5, True)
 
 
+def test_a_service_with_safety_rows_changed_says_so_in_its_log_and_when_checked(start, run, tmp_path) -> None:
+    rules = tmp_path / "site.toml"
+    rules.write_text('schema = 1\nversion = "9"\nremoved = ["F2"]\n')
+    service = start(f'[rules]\npath = "{rules}"\n')
+    wait_for(lambda: "safety_rows_changed count=1" in service.log.read_text())
+    checked = run("listen", "--check", "--config", service.folder / "service.toml")
+    assert "WARNING: safety rows taken out: F2; every report says so\n" in checked.stdout
+
+
 def test_a_service_is_healthy_while_it_runs(start, run) -> None:
     service = start()
     wait_for((service.store / "status.json").exists)

@@ -199,7 +199,7 @@ def choose_thresholds(
     if floor > grow:
         grow, seed = floor, max(seed, floor)
         reason += ", raised for image noise"
-        notes = (*notes, "Noisy images: the growth threshold was raised; faint calcification may be missed.")
+        notes = (*notes, "Noisy images: faint calcification may be missed.")
     if settings.grow_hu is not None or settings.seed_hu is not None:
         grow = settings.grow_hu if settings.grow_hu is not None else grow
         seed = settings.seed_hu if settings.seed_hu is not None else max(seed, grow)
@@ -230,5 +230,4 @@ def _by_phase(
     if phase is Contrast.GIVEN:
         missed = f"{words.capitalize()}; faint calcification may be missed."
         return settings.unknown_hu, settings.unknown_hu, words, (missed,)
-    note = "Thresholds for non-contrast CT were used because no enhanced vessels were seen."
-    return *limits, f"{words}, enhanced vessels not seen", (note,)
+    return *limits, f"{words}, enhanced vessels not seen", ()

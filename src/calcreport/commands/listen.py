@@ -24,7 +24,7 @@ from calcreport.rules import load_rules
 from calcreport.service.clinical_watch import read_table
 from calcreport.service.journal import Journal, LineFormatter
 from calcreport.service.service import Service, address_errors, tls_context
-from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
+from calcreport.service.service_settings import service_settings_from_text
 from calcreport.service.sinks import sinks_from
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
@@ -40,12 +40,13 @@ def run(options: argparse.Namespace) -> str:
     named = {name: getattr(options, name) for name in ("aet", "host", "port")}
     typed = named | {"study": {"quiet_seconds": options.quiet_seconds}}
     load = partial(_load, options.config, typed)
-    settings = load().service
+    loaded = load()
+    settings = loaded.service
     root = store_root(options, settings)
     journal = Journal()
     sources, sinks = sources_from(settings.sources, journal), sinks_from(settings.sinks)
     if options.check:
-        return _check(settings, root)
+        return _check(loaded, root)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     ours = logging.getLogger("calcreport")
@@ -67,16 +68,17 @@ def _load(config: str | None, overrides: Mapping[str, object]) -> LoadedSettings
     service, settings = service_settings_from_text(text, overrides), settings_from_text(text)
     rules = rule_path(None, settings, config)
     texts = site_rule_texts(rules) if rules else None
-    load_rules(rule_texts(), texts)
+    warnings = load_rules(rule_texts(), texts).warnings
     if service.analysis.clinical:
         read_table(service.analysis.clinical)
     templates_of(service.analysis.templates)
     formats_of(service.analysis.formats)
-    return LoadedSettings(service=service, text=text, rules=texts)
+    return LoadedSettings(service=service, text=text, rules=texts, warnings=warnings)
 
 
-def _check(settings: ServiceSettings, root: Path) -> str:
+def _check(loaded: LoadedSettings, root: Path) -> str:
     """Describe what would run; beside a running service its lock and its port are left to it."""
+    settings = loaded.service
     tls_context(settings.tls)
     store = Store(root, reserve_bytes=lambda: settings.limits.reserve_bytes)
     is_running = False
@@ -104,6 +106,7 @@ def _check(settings: ServiceSettings, root: Path) -> str:
         f"analyses at a time: {'as many as workers' if settings.workers.database else settings.analysis.workers}",
         f"sources beside the network: {', '.join(settings.sources) or 'none'}",
         f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
+        *(f"WARNING: {warning}; every report says so" for warning in loaded.warnings),
         *(["a service is running on this store; whether the port is free was not tried"] if is_running else []),
     ]
     return "\n".join([*lines, "all well", ""])

@@ -79,7 +79,8 @@ class Draft:
         self.report = report_from_text(read_text(self.path, "DIR", max_bytes=MAX_REPORT_BYTES))
         self._ruleset = ruleset_of_report(self._site.rules, self.report)
         self.drafted, _ = restore(self.report, findings_of_report(self.report))
-        self.notice, self.is_blocked = "", False
+        self.notice = "".join(f"Rules of the site: {what}. " for what in self._ruleset.warnings)
+        self.is_blocked = False
         self._finished = self._decided()
         self._decisions = dict(self._finished)
         self._version += 1
@@ -96,7 +97,7 @@ class Draft:
         except CalcReportError as error:
             self.is_blocked = error.code != _OTHER_DRAFT
             how = "mend or remove the file, then reload" if self.is_blocked else "finishing replaces the file"
-            self.notice = f"The review.yaml beside this report is not applied [{error.code}]; {how}."
+            self.notice += f"The review.yaml beside this report is not applied [{error.code}]; {how}."
             return {}
         signed = written.review.model_dump(mode="json", include=set(_WHO), exclude_none=True)
         names = {lesion.tracking_uid: lesion.id for lesion in self.drafted.lesions}

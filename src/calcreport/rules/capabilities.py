@@ -217,6 +217,11 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
             tables.warnings.append(f"safety rows {what}: {', '.join(sorted(map(str, names)))}")
 
 
+def mark_changed(version: str) -> str:
+    """Version of rules whose safety rows a site has changed, as every report prints it."""
+    return f"{version} (safety rows changed by the site)"
+
+
 def _marked(rows: list[Row], column: str) -> set[tuple[str, str]]:
     """Tables and conclusions of which some row has the column."""
     return {(row.table, row.conclusion) for row in rows if row.content.get(column) is True}

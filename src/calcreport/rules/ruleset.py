@@ -22,6 +22,7 @@ from calcreport.rules.capabilities import (
     capabilities_of,
     explanations_by_class,
     lay_over,
+    mark_changed,
     share_capabilities,
     suspicions,
     unspoken_bans,
@@ -72,7 +73,7 @@ class Ruleset:
     @property
     def printed_version(self) -> str:
         """Version as it stands at the foot of every report."""
-        return f"{self.version} (safety rows changed by the site)" if self.warnings else self.version
+        return mark_changed(self.version) if self.warnings else self.version
 
     @cached_property
     def capabilities(self) -> Capabilities:

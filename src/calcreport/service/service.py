@@ -102,6 +102,7 @@ class Service:
         metrics = self._settings.metrics
         end_metrics = serve_metrics(metrics.host, metrics.port, supervisor.status) if metrics.port else lambda: None
         journal.tell("started")
+        self._warn(self._loaded)
         audit.activity(is_start=True)
         notify_systemd("READY=1")
         self._loop(supervisor, scp)
@@ -146,6 +147,12 @@ class Service:
         scp.apply(tls)
         self.journal.count("reloads")
         self.journal.tell("reloaded")
+        self._warn(loaded)
+
+    def _warn(self, loaded: LoadedSettings) -> None:
+        """Log that a site's rules change safety rows; ``--check`` and the foot of every report say more."""
+        if loaded.warnings:
+            self.journal.tell("safety_rows_changed", count=len(loaded.warnings))
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._is_stopping = True  # nothing more: a lock taken here could be held by what was interrupted

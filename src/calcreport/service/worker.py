@@ -44,6 +44,8 @@ class LoadedSettings:
     """TOML text of the file; empty without one."""
     rules: Mapping[str, str] | None = None
     """The site's own rules, file name to TOML text."""
+    warnings: tuple[str, ...] = ()
+    """What these rules do to safety rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

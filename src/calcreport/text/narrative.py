@@ -72,7 +72,8 @@ def narrate(report: Report, statements: Statements) -> Narrative:
     """Put a report into words; `other` opens with the sentence for a study without lesions."""
     words, software = wording.present(report, statements), report.software
     communication = _leave_blanks(words)
-    draft = words.say("draft", software=software.name, version=software.version, rules=software.rules_version)
+    rules = words.reword(software.rules_version)
+    draft = words.say("draft", software=software.name, version=software.version, rules=rules)
     flags: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
     for lesion in report.lesions:
         flags.setdefault(list_flags(lesion, words), []).append(lesion.id)

@@ -167,7 +167,9 @@ def say_technique(words: Presenter) -> tuple[str, ...]:
     )
     sentences, limits = [", ".join(filter(None, parts))], technique.threshold_hu
     if limits is not None:
-        sentences.append(words.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}"))
+        why = f": {words.reword(technique.threshold_reason)}" if technique.threshold_reason else ""
+        values = {"grow": f"{limits.grow:.0f}", "seed": f"{limits.seed:.0f}"}
+        sentences.append(words.say("technique.threshold", **values, why=why))
     further = [
         words.say(
             "technique.further_series",

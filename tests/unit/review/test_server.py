@@ -222,6 +222,13 @@ def test_decisions_keep_the_reader_and_day_they_were_made_by(server, folder, stu
     assert other["rows"][0]["now"]["location"]["region"] == "foot"
 
 
+def test_a_site_whose_rules_change_safety_rows_is_told_so_beside_the_text(folder, study, tmp_path) -> None:
+    rules = tmp_path / "site.toml"
+    rules.write_text('schema = 1\nversion = "9"\nremoved = ["F2"]\n')
+    state = Desk(folder, Site(rules=rules), "Dr. Alpha").draft(study).state()
+    assert state["notice"] == "Rules of the site: safety rows taken out: F2. "
+
+
 def test_a_damaged_review_is_not_applied_and_not_replaced(server, folder, study) -> None:
     (folder / study / "review.yaml").write_text("lesions: {L1: reject}\n")
     state = server.desk.draft(study).state()

@@ -81,7 +81,8 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     if overview is not None:
         overview.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
     software = report.software
-    maker = words.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
+    rules = words.reword(software.rules_version)
+    maker = words.say("capture.maker", software=software.name, version=software.version, rules=rules)
     height = lines.height + (overview.height + 24 if overview else 0) + 3 * _EDGE_PX + 20
     canvas = Image.new("RGB", (_WIDTH_PX, height), BACKGROUND)
     lines.write(canvas)
