@@ -125,6 +125,15 @@ class Components:
         own = slice(int(self.first[component]), int(self.first[component + 1]))
         return _voxels(self.runs.row[own], self.runs.start[own], self.runs.stop[own], self.runs.shape[1])
 
+    def sampled(self, component: int, count: int) -> Ints:
+        """About so many voxel indices of a component, evenly spread, all of a small one; shape ``(n, 3)``."""
+        own = slice(int(self.first[component]), int(self.first[component + 1]))
+        past = np.cumsum(self.runs.stop[own] - self.runs.start[own])
+        chosen = np.arange(0, past[-1], max(1, past[-1] // count))
+        run = np.searchsorted(past, chosen, side="right")
+        plane, line = np.divmod(self.runs.row[own][run], self.runs.shape[1])
+        return np.stack([plane, line, self.runs.stop[own][run] - past[run] + chosen], axis=1)
+
 
 def _voxels(row: Ints, start: Ints, stop: Ints, rows: int) -> Ints:
     """Voxel indices (slice, row, column) of runs in a volume of so many rows a slice, shape ``(n, 3)``."""
@@ -165,20 +174,24 @@ def box_of(low: Ints, high: Ints) -> Box:
     return i, j, k
 
 
-def paint(components: Components, members: Ints, box: Box) -> Mask:
-    """Voxels of some components, by number, inside a box of the volume with explicit bounds."""
+def paint(components: Components, members: Ints, box: Box, step: Ints | int = 1) -> Mask:
+    """Voxels of some components, by number, in a box of the volume with explicit bounds; `step` thins its axes out."""
     low, high = np.array([(s.start, s.stop) for s in box]).T
-    mask = np.zeros(tuple(high - low), dtype=bool)
+    every = np.broadcast_to(step, 3)
+    mask = np.zeros(tuple(-((low - high) // every)), dtype=bool)
     runs, boxes = components.runs, components.box[members]
     rows = runs.shape[1]
     for component in members[((boxes[:, :, 0] < high) & (boxes[:, :, 1] > low)).all(axis=1)]:
         first, past = int(components.first[component]), int(components.first[component + 1])
         first, past = first + np.searchsorted(runs.row[first:past], (low[0] * rows, high[0] * rows))
-        row, start, stop = runs.row[first:past], runs.start[first:past], runs.stop[first:past]
-        line = row % rows
-        meets = (line >= low[1]) & (line < high[1]) & (start < high[2]) & (stop > low[2])
-        start, stop = np.maximum(start[meets], low[2]), np.minimum(stop[meets], high[2])
-        mask[tuple((_voxels(row[meets], start, stop, rows) - low).T)] = True
+        plane, line = np.divmod(runs.row[first:past], rows)
+        plane, line = plane - low[0], line - low[1]
+        edges = (edge[first:past].clip(low[2], high[2]) for edge in (runs.start, runs.stop))
+        start, stop = (-((low[2] - edge) // every[2]) for edge in edges)
+        meets = (line >= 0) & (line < high[1] - low[1]) & (start < stop)
+        meets &= (plane % every[0] == 0) & (line % every[1] == 0)
+        row = plane[meets] // every[0] * mask.shape[1] + line[meets] // every[1]
+        mask[tuple(_voxels(row, start[meets], stop[meets], mask.shape[1]).T)] = True
     return mask
 
 

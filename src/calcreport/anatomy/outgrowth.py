@@ -43,8 +43,7 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
     box = box_of(low, high)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
     thin = tuple(slice(None, None, int(n)) for n in step)
-    bones = paint(components, members, box)
-    outlines, density = ~outside_planes(bones[thin]), np.ascontiguousarray(hu[box][thin])
+    outlines, density = ~outside_planes(paint(components, members, box, step)), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     found: list[Ints] = []
     labels, _ = ndimage.label(_residual(outlines, density, grid_mm), structure=np.ones((3, 3, 3)))
@@ -54,10 +53,10 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
             continue
         if not _lies_on_cortex(labels[planes] == i, outlines[planes], density[planes]):
             continue
-        start = np.array([s.start for s in place]) * step
+        start = low + np.array([s.start for s in place]) * step
         region = enlarged(part, step)
-        inside = bones[tuple(slice(a, a + n) for a, n in zip(start.tolist(), region.shape, strict=True))]
-        index = np.argwhere(inside & region[tuple(slice(n) for n in inside.shape)]) + start + low
+        inside = paint(components, members, box_of(start, np.minimum(start + region.shape, high)))
+        index = np.argwhere(inside & region[tuple(slice(n) for n in inside.shape)]) + start
         if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:
             found.append(index)
     return found

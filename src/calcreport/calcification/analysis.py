@@ -72,10 +72,11 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         )
         tell("detection")
         territory = bones.on_coarse(coarse)
+        places = beside.submit(find_body_map, coarse, body, territory, volume.geometry)
+        components = find_components(volume.hu, find_runs(volume.hu, int(np.ceil(chosen.limits.grow))))
         scene = Scene(
             volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=chosen.limits,
-            places=find_body_map(coarse, body, territory, volume.geometry),
-            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(chosen.limits.grow)))),
+            places=places.result(), components=components,
         )  # fmt: skip
         # Typed limits hold as they are.
         is_typed = settings.grow_hu is not None or settings.seed_hu is not None

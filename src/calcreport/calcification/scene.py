@@ -49,12 +49,12 @@ class Scene:
 
     def share_in(self, blocks: Mask, component: int) -> float:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
-        return float(blocks[tuple(self.coarse.of_fine(self.components.indices(component)).T)].mean())
+        index = self.components.sampled(component, SAMPLED_VOXELS)
+        return float(blocks[tuple(self.coarse.of_fine(index).T)].mean())
 
     def share_on_grid(self, mask: Mask, component: int) -> float:
         """Share of a component's voxels that lie in a mask on the grid of the bones."""
-        index = self.components.indices(component)
-        index = index[:: max(1, len(index) // SAMPLED_VOXELS)]
+        index = self.components.sampled(component, SAMPLED_VOXELS)
         return float(mask[tuple(self.bones.grid.of_fine(index).T)].mean())
 
     def is_near(self, component: int, blocks: Mask, reach_mm: float, *, along_mm: float = 0.0) -> bool:

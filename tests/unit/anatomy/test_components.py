@@ -53,6 +53,17 @@ def test_paint_gives_back_the_voxels_in_any_box():
     wanted = np.isin(labels, [labels[tuple(found.indices(i)[0])] for i in chosen])
     for box in ((slice(0, 6), slice(0, 20), slice(0, 18)), (slice(2, 4), slice(5, 11), slice(3, 9))):
         assert (paint(found, chosen, box) == wanted[box]).all()
+        thinned = tuple(slice(part.start, part.stop, every) for part, every in zip(box, (2, 3, 2), strict=True))
+        assert (paint(found, chosen, box, np.array([2, 3, 2])) == wanted[thinned]).all()
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 10_000])
+def test_a_sample_is_evenly_spread_over_the_voxels(count):
+    mask = np.random.default_rng(4).random((6, 20, 18)) < 0.5
+    found = components_of(mask, mask.astype(np.int16))
+    whole = found.indices(0)
+    assert len(whole) > 500
+    assert (found.sampled(0, count) == whole[:: max(1, len(whole) // count)]).all()
 
 
 @pytest.mark.parametrize("slices", [1, 4, 5, 11])
