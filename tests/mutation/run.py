@@ -33,7 +33,10 @@ import pytest
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRA_TESTS = {"src/calcreport/rules": ("tests/properties/test_rules.py",)}
+EXTRA_TESTS = {
+    "src/calcreport/rules": ("tests/properties/test_rules.py",),
+    "src/calcreport/anatomy": ("tests/unit/calcification/test_pinned_phantoms.py",),
+}
 """Tests of a folder that stand elsewhere than under its own path in tests/unit."""
 TIMED = "not less_than_ten_milliseconds"
 """Tests of speed fail on a busy machine without any mutant."""
