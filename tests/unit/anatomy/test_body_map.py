@@ -325,3 +325,24 @@ def test_arms_beside_the_trunk_do_not_draw_the_pelvis_up():
     parts = list(found.trunk.part)
     assert "pelvis" in parts[:30]
     assert "pelvis" not in parts[36:]
+
+
+def shoulders(x, y, z):
+    """Chest with lungs below 120 mm, a neck between broad shoulders above."""
+    above = paint(
+        np.full(x.shape, AIR), (disc(x, y, (0, 20), 170, 70), FAT), (disc(x, y, (0, 20), 160, 60), MUSCLE),
+        (disc(x, y, (0, 45), 16, 14), BONE), (disc(x, y, (0, -5), 9), AIR),
+    )  # fmt: skip
+    return np.where(z < 120, trunk(x, y, z + 180), above)
+
+
+@pytest.mark.parametrize(
+    ("x_mm", "region", "side"),
+    [
+        (60, "neck", Laterality.LEFT), (-60, "neck", Laterality.RIGHT), (75, "neck", Laterality.LEFT),
+        (90, "shoulder", Laterality.LEFT), (-140, "shoulder", Laterality.RIGHT),
+    ],
+)  # fmt: skip
+def test_above_the_lungs_shoulders_begin_80_mm_from_the_midline(x_mm, region, side):
+    place = make(shoulders, levels=60).place(np.array([x_mm, 20.0, 150.0]))
+    assert (place.region, place.laterality) == (region, side)
