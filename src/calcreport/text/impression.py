@@ -75,6 +75,14 @@ def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
     return list(groups.values())
 
 
+def name_sure(lesions: Sequence[Lesion]) -> str:
+    """Diagnoses of some lesions in brackets; empty where one has none that is sure, or where they are many."""
+    leads = [lesion.differential[0] for lesion in lesions if lesion.differential]
+    labels = dict.fromkeys(lead.label for lead in leads if lead.certainty == _SURE[0])
+    is_whole = len(leads) == len(lesions) and {lead.certainty for lead in leads} == {_SURE[0]}
+    return f" ({', '.join(labels)})" if is_whole and len(labels) < _MOST_NAMED else ""
+
+
 def count_words(lines: Sequence[Line]) -> int:
     """Words of some lines."""
     return sum(len("".join(part.text for part in line).split()) for line in lines)

@@ -155,7 +155,7 @@ def _surroundings(lesion: Lesion, words: Presenter) -> Line:
     """Tissue, distance from the skin, what a radiograph projects it over."""
     compartment = lesion.location.compartment or ""
     tissue = words.choose("tissue", compartment, compartment)
-    if "fascia" in tissue or tissue in {name_finding(lesion.pattern, words), _layer(lesion, words)}:
+    if "fascia" in tissue or tissue in f"{name_finding(lesion.pattern, words)} {_layer(lesion, words)}":
         tissue = ""
     distance = lesion.depth.skin_distance_mm
     if lesion.location.films:
@@ -266,6 +266,9 @@ def _with_value(key: str, name: str, holders: list[Lesion], words: Presenter) ->
     flag = getattr(longest.flags, key)
     if key == "growth" and flag.value is not None and flag.unit == "%":
         return f"{name} ({flag.value:+.0f} %)"
+    if key == "history":
+        whys = [why for one in holders for why in one.flags.history.notes or (one.flags.history.evidence,)]
+        return f"{name} ({', '.join(dict.fromkeys(whys))})"
     if key != "size" or flag.value is None or flag.unit != "mm":
         return name
     length = words.lengths.spell(flag.value)
@@ -296,6 +299,7 @@ def _impression(items: tuple[Item, ...], most: int, words: Presenter, *, is_brie
     elif len(kept) < len(items):
         hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
         count = words.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
+        count += imp.name_sure(hidden)
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
         binding = [entry for lesion in hidden for entry in lesion.recommendations if imp.is_binding(entry)]
