@@ -76,11 +76,10 @@ def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
 
 
 def name_sure(lesions: Sequence[Lesion]) -> str:
-    """Diagnoses of some lesions in brackets; empty where one has none that is sure, or where they are many."""
-    leads = [lesion.differential[0] for lesion in lesions if lesion.differential]
-    labels = dict.fromkeys(lead.label for lead in leads if lead.certainty == _SURE[0])
-    is_whole = len(leads) == len(lesions) and {lead.certainty for lead in leads} == {_SURE[0]}
-    return f" ({', '.join(labels)})" if is_whole and len(labels) < _MOST_NAMED else ""
+    """Diagnoses of some lesions in brackets; empty where one has none that is sure, is referred, or they are many."""
+    sure = [lead.label for one in lesions for lead in one.differential[:1] if lead.certainty == _SURE[0]]
+    is_quiet = len(sure) == len(lesions) and not any(map(changes_management, lesions))
+    return f" ({', '.join(dict.fromkeys(sure))})" if is_quiet and 0 < len(set(sure)) < _MOST_NAMED else ""
 
 
 def count_words(lines: Sequence[Line]) -> int:

@@ -299,7 +299,6 @@ def _impression(items: tuple[Item, ...], most: int, words: Presenter, *, is_brie
     elif len(kept) < len(items):
         hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
         count = words.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
-        count += imp.name_sure(hidden)
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
         binding = [entry for lesion in hidden for entry in lesion.recommendations if imp.is_binding(entry)]
@@ -309,7 +308,7 @@ def _impression(items: tuple[Item, ...], most: int, words: Presenter, *, is_brie
             names = "" if len(also) == len(hidden) else f" ({_name_ids(also, words)})"
             first = words.say("section.referral_as", text=first, number=referred[0] + 1, ids=names)
             binding = [entry for entry in binding if not entry.is_referral]
-        line = [Part(first), *(Part(join_next(text), 1) for text in others)]
+        line = [Part(first), Part(imp.name_sure(hidden), 2), *(Part(join_next(text), 1) for text in others)]
         phrases.append(([lesion.id for lesion in hidden], line))
         asked.append(binding)
     said = imp.without_differences(words, is_brief=is_brief)
