@@ -82,6 +82,7 @@ CUTS_BOTH_WAYS: Final[Mapping[str, str]] = MappingProxyType(
         "labs.creatinine": "reduced renal function explains metabolic calcification",
         "labs.egfr": "reduced renal function explains metabolic calcification",
         "labs.vitamin_d": "excess speaks for a metabolic cause",
+        "labs.ck": "raised creatine kinase speaks for necrotic muscle",
         "labs.urate": "raised urate speaks for gout",
         "lesion.mass.max_diameter_mm": "a small mass settles the size, a large one raises it",
         "lesion.bone_relation": "mineral continuous with bone needs its origin excluded",

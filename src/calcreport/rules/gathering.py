@@ -89,12 +89,16 @@ def gather_facts(
     shared |= _policy_facts(policy) | _study_facts(findings, clinical) | labs.facts
     apart = [_is_elsewhere(lesion, clinical) for lesion in lesions]
     # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
-    complaints = {is_apart: _complaint_facts(clinical, applies=not is_apart or all(apart)) for is_apart in set(apart)}
+    complaints = {here: _complaint_facts(clinical, applies=here) for here in (False, True)}
+    has_mass = any(lesion.mass.present is YesNo.YES for lesion in lesions)
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or _image_facts(lesion, findings, policy)
-        case = {**shared, **complaints[is_apart], **images, "place.is_apart": answer(is_yes=is_apart)}
+        told = complaints[not is_apart or all(apart)]
+        case = {**shared, **told, **images, "place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
+        if has_mass and lesion.mass.present is not YesNo.YES and _is("named_vascular", case, ruleset):
+            case |= complaints[False]  # what is said of a lump is about the mass, not about a plaque beside it
         cases.append(case)
     every = list(zip(lesions, cases, strict=True))
     together, phleboliths = _patient_facts(every, ruleset), _phleboliths_by_place(every, ruleset)

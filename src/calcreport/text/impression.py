@@ -75,6 +75,13 @@ def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
     return list(groups.values())
 
 
+def name_sure(lesions: Sequence[Lesion]) -> str:
+    """Diagnoses of some lesions in brackets; empty where one has none that is sure, is referred, or they are many."""
+    sure = [lead.label for one in lesions for lead in one.differential[:1] if lead.certainty == _SURE[0]]
+    is_quiet = len(sure) == len(lesions) and not any(map(changes_management, lesions))
+    return f" ({', '.join(dict.fromkeys(sure))})" if is_quiet and 0 < len(set(sure)) < _MOST_NAMED else ""
+
+
 def count_words(lines: Sequence[Line]) -> int:
     """Words of some lines."""
     return sum(len("".join(part.text for part in line).split()) for line in lines)

@@ -155,7 +155,7 @@ def _surroundings(lesion: Lesion, words: Presenter) -> Line:
     """Tissue, distance from the skin, what a radiograph projects it over."""
     compartment = lesion.location.compartment or ""
     tissue = words.choose("tissue", compartment, compartment)
-    if "fascia" in tissue or tissue in {name_finding(lesion.pattern, words), _layer(lesion, words)}:
+    if "fascia" in tissue or tissue in f"{name_finding(lesion.pattern, words)} {_layer(lesion, words)}":
         tissue = ""
     distance = lesion.depth.skin_distance_mm
     if lesion.location.films:
@@ -266,6 +266,9 @@ def _with_value(key: str, name: str, holders: list[Lesion], words: Presenter) ->
     flag = getattr(longest.flags, key)
     if key == "growth" and flag.value is not None and flag.unit == "%":
         return f"{name} ({flag.value:+.0f} %)"
+    if key == "history":
+        whys = [why for one in holders for why in one.flags.history.notes or (one.flags.history.evidence,)]
+        return f"{name} ({', '.join(dict.fromkeys(whys))})"
     if key != "size" or flag.value is None or flag.unit != "mm":
         return name
     length = words.lengths.spell(flag.value)
@@ -305,7 +308,7 @@ def _impression(items: tuple[Item, ...], most: int, words: Presenter, *, is_brie
             names = "" if len(also) == len(hidden) else f" ({_name_ids(also, words)})"
             first = words.say("section.referral_as", text=first, number=referred[0] + 1, ids=names)
             binding = [entry for entry in binding if not entry.is_referral]
-        line = [Part(first), *(Part(join_next(text), 1) for text in others)]
+        line = [Part(first), Part(imp.name_sure(hidden), 2), *(Part(join_next(text), 1) for text in others)]
         phrases.append(([lesion.id for lesion in hidden], line))
         asked.append(binding)
     said = imp.without_differences(words, is_brief=is_brief)
