@@ -181,7 +181,6 @@ def _features(shape: FilmShape, best: str) -> dict[str, float | int | bool | str
         "rim_incomplete": part.value,
         "lucent_centre": lucent.value,
         "morphology": morphology,
-        f"shape_{morphology.replace('-', '_')}": YesNo.YES.value,
         "count": shape.count,
         "roundness": round(shape.roundness, 3),
         "elongation": round(shape.elongation, 3),
