@@ -311,7 +311,7 @@ def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, .
     notes = []
     if _names(film, _JOINTS):
         notes.append(
-            "In a hand, foot or hip only compact foci to 20 mm, clear of bone and each other, are distinguished from it"
+            "In a hand, foot or hip only compact foci to 10 mm, clear of bone and each other, are distinguished from it"
         )
     elif searched < LITTLE_SEARCHED:
         notes.append(

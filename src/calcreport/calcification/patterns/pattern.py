@@ -23,6 +23,8 @@ TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "T
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
 BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
 PELVIC_WORDS: Final = TRUNK_WORDS[:2]  # Where veins of the pelvic plexus lie
+JOINT_WORDS: Final = ("HAND", "FINGER", "THUMB", "WRIST", "ELBOW", "KNEE", "ANKLE", "HEEL", "FOOT", "FEET", "TOE")
+"""Where little but joints is shown: urate and pyrophosphate settle there."""
 # How far a deposit lies beneath, and over, the fascia, by its depth class.
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
@@ -57,6 +59,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
         "trunk": float(any(word in part for word in TRUNK_WORDS)),
         "buttock": float(not part or any(word in part for word in BUTTOCK_WORDS)),
         "pelvic": float(any(word in part for word in PELVIC_WORDS)),
+        "by_joint": float(any(word in part for word in JOINT_WORDS)),
         "resolved_lesion": lesion,
         "resolved_centre": lesion * rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
         "resolved_wall": rise(f.wall_mm / pixel, *WALL_PIXELS),
@@ -65,7 +68,7 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
 
 DERIVED: Final = frozenset({
     "slenderness", "bulk", "plate", "fat_gain", "deep_fat", "beneath_fascia", "over_fascia", "by_fascia",
-    "superficial_foci", "trunk", "buttock", "pelvic",
+    "superficial_foci", "trunk", "buttock", "pelvic", "by_joint",
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
 FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name
