@@ -53,8 +53,7 @@ _JOINTS: Final = frozenset(
 """Words that name a part of small bones, or of bones wider than a shaft: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
 _AT_BONE_SHARE: Final = 0.05  # share of the outline of a focus at bone from which it projects over bone
-_AT_BONE_MM: Final = 1.0
-"""The outline is at bone that lies nearer: the blur of both. A focus that closes farther from it is clear of bone."""
+_AT_BONE_MM: Final = 1.0  # The outline is at bone that lies nearer, by the blur of both
 _BEHIND_MM: Final = 3.0  # A sheet that ends so near to bone goes on behind it, its last millimetres hidden; it is ..
 _SHEET: Final = (25.0, 2.0)  # ... as long as this, mm, and its foci are this many times as long as wide
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
@@ -358,5 +357,4 @@ def _row(film: FilmImage, reason: ExclusionReason, detail: str, centre: PixelPoi
 
 
 def _centre(mask: Mask, offset: tuple[int, int], reduced: ReducedFilm) -> PixelPoint:
-    middle = np.argwhere(mask).mean(axis=0) + offset
-    return _point(middle * reduced.factor + (reduced.factor - 1) / 2)
+    return _point((np.argwhere(mask).mean(axis=0) + offset) * reduced.factor + (reduced.factor - 1) / 2)

@@ -414,3 +414,56 @@ def test_a_plaque_whose_vessel_is_not_seen_is_no_more_than_possible(monkeypatch,
     grades = {"P03": (0.9, 1.0), "P12": (0.1, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     assert read(picture("P03", vessel_hu=vessel_hu)).confidence == confidence
+
+
+@pytest.mark.parametrize(
+    ("region", "is_joint"),
+    [
+        ("FOOT", 1),
+        ("left hand", 1),
+        ("Wrist", 1),
+        ("KNEES", 1),
+        ("elbow", 1),
+        ("TOES", 1),
+        ("LEG", 0),
+        ("HIP", 0),
+        ("", 0),
+        (None, 0),
+    ],
+)
+def test_regions_of_little_but_joints(region, is_joint):
+    assert pattern_values(LUMP, (1.0, 0.7, 0.7), region)["by_joint"] == is_joint
+
+
+TOPHUS = {
+    "mean_hu": 200.0, "peak_hu": 320.0, "longest_mm": 9.0, "width_mm": 8.5, "thickness_mm": 8.0, "largest_focus_mm": 9.0, "focus_size_mm": 9.0,
+    "focus_elongation": 1.1, "sphericity": 0.5, "smoothness": 0.76, "near_fat": 0.9, "wide_fat": 0.7, "coat_hu": -98.0, "variation": 0.13,
+    "layer": DepthClass.SUBCUTANEOUS, "bone_gap_mm": 5.0, "core_hu": 200.0, "heart_hu": None, "contrast_ratio": 1.3,
+}  # fmt: skip
+CARTILAGE = TOPHUS | {
+    "mean_hu": 330.0,
+    "peak_hu": 400.0,
+    "bone_gap_mm": 2.1,
+    "near_fat": 0.3,
+    "layer": DepthClass.JUXTACORTICAL,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "region", "named"),
+    [
+        (TOPHUS, "FOOT", "P17"),
+        (TOPHUS, "LEG", ""),  # as faint, where no joint is shown
+        (TOPHUS | {"mean_hu": 300.0, "peak_hu": 520.0}, "FOOT", ""),  # denser than urate
+        (TOPHUS | {"longest_mm": 3.5}, "FOOT", ""),
+        (CARTILAGE, "HAND", "P16"),
+        (CARTILAGE, None, ""),
+        (CARTILAGE | {"bone_gap_mm": 6.0}, "HAND", ""),
+    ],
+)
+def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_joints_and_only_possible(
+    changes, region, named
+):
+    said = read(dataclasses.replace(LUMP, **changes), region=region)
+    assert (said.id if said.id in {"P16", "P17"} else "") == named
+    assert not named or said.confidence is Confidence.LOW
