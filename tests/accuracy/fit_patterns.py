@@ -55,7 +55,7 @@ TABLE = Path(pattern.__file__).with_name("ct.toml")
 START = Path(__file__).with_name("patterns_start.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 MARKS = ("<!-- patterns: written by tests/accuracy/fit_patterns.py -->", "<!-- end of patterns -->")
-STEEPNESS, FLOOR = 2.0, 0.004
+STEEPNESS, FLOOR = 3.0, 0.004
 """Grades become chances as their powers; no grade counts as less than the floor."""
 LEAST_GAIN = 1e-3
 """A row changes only for a gain of mean log chance above this: limits stay where the data say little."""

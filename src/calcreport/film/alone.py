@@ -10,7 +10,7 @@ from calcreport.film.foci import FilmFocus
 from calcreport.film.outline import diameters
 from calcreport.film.reduced import ReducedFilm, around, grown
 
-_ALONE_MM: Final = (20.0, 3.0)  # Greatest length of a focus that stands alone, and least gap to anything else; ..
+_ALONE_MM: Final = (10.0, 3.0)  # Length below which a focus stands alone, less than most tarsals, and its least gap; ..
 _ALONE_ROUND: Final = 0.5  # ... of the disc on its length it covers at least this share
 _TWICE: Final = (0.5, 1.6)  # What shares so much of a focus, and is no larger than this, is the same at another width
 

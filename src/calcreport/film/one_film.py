@@ -52,8 +52,9 @@ _JOINTS: Final = frozenset(
 )  # fmt: skip
 """Words that name a part of small bones, or of bones wider than a shaft: few of them stand out as a whole."""
 _FEWEST_PIXELS: Final = 16  # A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it
-_BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
-_BEHIND_MM: Final = 6.0  # A sheet that ends so near to bone goes on behind it; it is ..
+_AT_BONE_SHARE: Final = 0.05  # share of the outline of a focus at bone from which it projects over bone
+_AT_BONE_MM: Final = 1.0  # The outline is at bone that lies nearer, by the blur of both
+_BEHIND_MM: Final = 3.0  # A sheet that ends so near to bone goes on behind it, its last millimetres hidden; it is ..
 _SHEET: Final = (25.0, 2.0)  # ... as long as this, mm, and its foci are this many times as long as wide
 _NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
 _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
@@ -212,7 +213,7 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
         across=across,
         to_skin_line=skin,
         contrast_to_noise=contrast / max(parted.noise, 1e-6),
-        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs) or _goes_on(parted, pairs, shape),
+        is_over_bone=_is_over_bone(parted, outlines, shape),
         is_cut=any(focus.is_cut for focus, _ in pairs),
     )
     return FilmFinding(
@@ -222,11 +223,13 @@ def _finding(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]]) -> FilmFin
     )
 
 
-def _goes_on(parted: _Parted, pairs: list[tuple[FilmFocus, Outline]], shape: FilmShape) -> bool:
-    """Whether a sheet goes on behind bone: it ends so near that the bone's own edge hides its last millimetres."""
-    near = grown(parted.bones.is_bone, parted.reduced.pixels(_BEHIND_MM))
+def _is_over_bone(parted: _Parted, outlines: list[Outline], shape: FilmShape) -> bool:
+    """Whether an outline comes to bone; the search ends a little away from bone, and what goes on there is cut off."""
     is_sheet = shape.longest_mm >= _SHEET[0] and shape.elongation >= _SHEET[1]
-    return is_sheet and any(bool(near[focus.box][focus.mask].any()) for focus, _ in pairs)
+    bone, reach = parted.bones.is_bone, parted.reduced.pixels(_BEHIND_MM if is_sheet else _AT_BONE_MM)
+    near, last = grown(bone, reach), np.array(bone.shape) - 1
+    places = [np.clip((each.points / parted.reduced.factor).astype(int), 0, last) for each in outlines]
+    return any(float(near[tuple(place.T)].mean()) > _AT_BONE_SHARE for place in places)
 
 
 def _joined(masks: list[PixelMask]) -> PixelMask:
@@ -307,7 +310,7 @@ def _notes(film: FilmImage, exposure: Exposure, searched: float) -> tuple[str, .
     notes = []
     if _names(film, _JOINTS):
         notes.append(
-            "In a hand, foot or hip only compact foci to 20 mm, clear of bone and each other, are distinguished from it"
+            "In a hand, foot or hip only compact foci to 10 mm, clear of bone and each other, are distinguished from it"
         )
     elif searched < LITTLE_SEARCHED:
         notes.append(
@@ -354,5 +357,4 @@ def _row(film: FilmImage, reason: ExclusionReason, detail: str, centre: PixelPoi
 
 
 def _centre(mask: Mask, offset: tuple[int, int], reduced: ReducedFilm) -> PixelPoint:
-    middle = np.argwhere(mask).mean(axis=0) + offset
-    return _point(middle * reduced.factor + (reduced.factor - 1) / 2)
+    return _point((np.argwhere(mask).mean(axis=0) + offset) * reduced.factor + (reduced.factor - 1) / 2)

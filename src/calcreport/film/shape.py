@@ -21,6 +21,7 @@ from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 from calcreport.resources import packaged_text
 
 _SECTORS: Final = 24  # around the middle, 15 degrees each
+_SHARES: Final = ("roundness", "elongation", "linear_share", "rim_share", "lucent_share")  # features as they are
 _RIM_EXCESS: Final = 1.15  # A rim is denser than what it encloses by at least this factor
 
 
@@ -65,7 +66,6 @@ def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: t
     length, width = np.array(lengths), np.array(widths)
     whole = diameters(np.concatenate([outline.points for outline in outlines]) * spacing_mm)
     linear = length >= 4 * width
-    largest = int(length.argmax())
     round_foci = [rim for rim, roundness in zip(rims, rounds, strict=True) if roundness > 0.6]
     return FilmShape(
         count=len(outlines),
@@ -76,7 +76,7 @@ def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: t
         roundness=float(np.median(rounds)),
         elongation=float(np.median(length / width)),
         linear_share=float(length[linear].sum() / length.sum()),
-        rim_share=rims[largest],
+        rim_share=rims[int(length.argmax())],
         lucent_share=float(np.mean([rim > 0.8 for rim in round_foci])) if round_foci else 0.0,
         parallel_mm=_parallel_mm(
             [outline for outline, long in zip(outlines, length >= 3 * width, strict=True) if long], spacing_mm
@@ -181,13 +181,8 @@ def _features(shape: FilmShape, best: str) -> dict[str, float | int | bool | str
         "rim_incomplete": part.value,
         "lucent_centre": lucent.value,
         "morphology": morphology,
-        f"shape_{morphology.replace('-', '_')}": YesNo.YES.value,
         "count": shape.count,
-        "roundness": round(shape.roundness, 3),
-        "elongation": round(shape.elongation, 3),
-        "linear_share": round(shape.linear_share, 3),
-        "rim_share": round(shape.rim_share, 3),
-        "lucent_share": round(shape.lucent_share, 3),
+        **{name: round(getattr(shape, name), 3) for name in _SHARES},
         "parallel_share": round(min(1.0, shape.parallel_mm / max(shape.longest_mm, 1e-6)), 3),
     }
 

@@ -147,6 +147,8 @@ PATTERN_LABELS: Final = {
     "P13": "lobulated deposit with fluid-calcium levels",
     "P14": "fine speckled calcification",
     "P15": "homogeneous ovoid tendon-like deposit",
+    "P16": "mineral in cartilage or capsule of a joint",
+    "P17": "faintly dense nodule near a joint",
     "P18": "reticular subcutaneous calcification",
     "P19": "small well-defined subcutaneous nodule",
     "P20": "rice-grain foci along muscle fibres",

@@ -58,11 +58,11 @@ def test_a_focus_with_another_within_3_mm_may_be_part_of_a_bone(others, is_alone
 @pytest.mark.parametrize(
     ("focus", "is_alone"),
     [
-        (block(50, 50, 35, 35), True),  # its diagonal measures 19.8 mm
-        (block(50, 50, 37, 37), False),  # 20.9 mm: a bone
-        (block(50, 50, 30, 16), True),
+        (block(50, 50, 17, 17), True),  # its diagonal measures 9.5 mm
+        (block(50, 50, 18, 18), False),  # 10.02 mm: a bone of wrist or midfoot may be as small
+        (block(50, 50, 20, 11), True),
         (block(50, 50, 40, 6), False),  # the edge of a bone
-        (block(50, 50, 30, 30, cut=6), False),  # an angle
+        (block(50, 50, 17, 17, cut=4), False),  # an angle
         (block(0, 0), True),
         (block(190, 190), True),
     ],

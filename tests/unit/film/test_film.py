@@ -191,13 +191,15 @@ def test_bone_is_listed_without_a_length():
 @pytest.mark.parametrize(
     ("gap_mm", "size_mm", "is_over_bone"),
     [
-        (5.0, (40, 8), True),
-        (8.5, (40, 8), False),
-        (5.0, (34, 22), False),  # as wide as long: no sheet on edge
-        (5.0, (20, 6), False),  # short
+        (2.5, (40, 8), True),
+        (5.0, (40, 8), False),
+        (2.5, (34, 22), False),  # as wide as long: no sheet on edge
+        (2.5, (20, 6), False),  # short
+        (2.0, (12, 12), False),  # closes before the bone
+        (-1.5, (12, 12), True),
     ],
 )
-def test_a_sheet_that_ends_beside_bone_goes_on_behind_it(gap_mm, size_mm, is_over_bone):
+def test_what_comes_to_bone_projects_over_it_and_a_sheet_that_ends_beside_it_goes_on(gap_mm, size_mm, is_over_bone):
     """The shaft of `leg` ends at 52 mm; the blur of its edge hides the last millimetres of what goes on behind it."""
     length, width = size_mm
     (finding,) = search_film(leg(bar((50, 52 + gap_mm + width / 2), length, width, 200)), 0).findings

@@ -19,10 +19,13 @@ from calcreport.model.report import Confidence, DepthClass, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 from calcreport.resources import packaged_text
 
-TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
-"""Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
-BUTTOCK_WORDS: Final = TRUNK_WORDS[:4]  # Where injection granulomas lie
-PELVIC_WORDS: Final = TRUNK_WORDS[:2]  # Where veins of the pelvic plexus lie
+REGIONS: Final = {
+    "trunk": ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN"),
+    "buttock": ("PELVIS", "HIP", "BUTTOCK", "GLUT"), "pelvic": ("PELVIS", "HIP"),
+    "by_joint": ("HAND", "FINGER", "THUMB", "WRIST", "ELBOW", "KNEE", "ANKLE", "HEEL", "FOOT", "FEET", "TOE"),
+}  # fmt: skip
+"""Words of regions where deep fat is normal and nodes lie, injection granulomas, veins of the pelvic plexus, and little
+but joints, in which urate and pyrophosphate settle."""
 # How far a deposit lies beneath, and over, the fascia, by its depth class.
 BENEATH: Final = {DepthClass.SUBFASCIAL: 1.0, DepthClass.JUXTACORTICAL: 1.0, DepthClass.CROSSES_FASCIA: 0.7,
                   DepthClass.ABUTS_FASCIA: 0.7}  # fmt: skip
@@ -54,18 +57,16 @@ def pattern_values(f: Features, spacing: Spacing, region: str | None = None) -> 
         "over_fascia": over,
         "by_fascia": float(f.layer in {DepthClass.CROSSES_FASCIA, DepthClass.ABUTS_FASCIA}),
         "superficial_foci": f.foci_count if over == 1.0 else 1.0,
-        "trunk": float(any(word in part for word in TRUNK_WORDS)),
-        "buttock": float(not part or any(word in part for word in BUTTOCK_WORDS)),
-        "pelvic": float(any(word in part for word in PELVIC_WORDS)),
         "resolved_lesion": lesion,
         "resolved_centre": lesion * rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
         "resolved_wall": rise(f.wall_mm / pixel, *WALL_PIXELS),
-    }
+    } | {name: float(any(word in part for word in words) or (name == "buttock" and not part))
+         for name, words in REGIONS.items()}  # fmt: skip
 
 
 DERIVED: Final = frozenset({
     "slenderness", "bulk", "plate", "fat_gain", "deep_fat", "beneath_fascia", "over_fascia", "by_fascia",
-    "superficial_foci", "trunk", "buttock", "pelvic",
+    "superficial_foci", *REGIONS,
 })  # fmt: skip
 """Values beside those of `Features` that a row may name."""
 FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features)} - {"layer"}  # Values a row may name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calcreport.calcification.patterns.features import Features
-from calcreport.calcification.patterns.pattern import pattern_table, pattern_values, read_pattern
+from calcreport.calcification.patterns.pattern import MIN_SCORE, pattern_table, pattern_values, read_pattern
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.pattern_table import score_patterns
 from calcreport.model.report import Confidence, DepthClass
@@ -288,7 +288,7 @@ def test_a_slender_dot_on_the_plane_between_muscles_is_a_plaque_first(changes, p
     seen = picture("P01", **dot | {"plane_hu": 28.0} | changes)
     grades = {name: grade for name, (grade, _) in score_patterns(
         pattern_values(seen, (3.3, 1.0, 1.0)), pattern_table()).items()}  # fmt: skip
-    assert (grades["P03"] > grades["P01"]) == (pattern == "P03")
+    assert (grades["P03"] > max(grades["P01"], MIN_SCORE)) == (pattern == "P03")  # below the least grade none is named
     assert read(seen, 3.3).confidence is Confidence.LOW
 
 
@@ -414,3 +414,53 @@ def test_a_plaque_whose_vessel_is_not_seen_is_no_more_than_possible(monkeypatch,
     grades = {"P03": (0.9, 1.0), "P12": (0.1, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     assert read(picture("P03", vessel_hu=vessel_hu)).confidence == confidence
+
+
+@pytest.mark.parametrize(
+    ("region", "is_joint"),
+    [
+        ("FOOT", 1),
+        ("left hand", 1),
+        ("Wrist", 1),
+        ("KNEES", 1),
+        ("elbow", 1),
+        ("TOES", 1),
+        ("LEG", 0),
+        ("HIP", 0),
+        ("", 0),
+        (None, 0),
+    ],
+)
+def test_regions_of_little_but_joints(region, is_joint):
+    assert pattern_values(LUMP, (1.0, 0.7, 0.7), region)["by_joint"] == is_joint
+
+
+TOPHUS = {
+    "mean_hu": 200.0, "peak_hu": 320.0, "longest_mm": 9.0, "width_mm": 8.5, "thickness_mm": 8.0, "largest_focus_mm": 9.0, "focus_size_mm": 9.0,
+    "focus_elongation": 1.1, "sphericity": 0.5, "smoothness": 0.76, "near_fat": 0.9, "wide_fat": 0.7, "coat_hu": -98.0, "variation": 0.13,
+    "layer": DepthClass.SUBCUTANEOUS, "bone_gap_mm": 5.0, "core_hu": 200.0, "heart_hu": None, "contrast_ratio": 1.3,
+}  # fmt: skip
+CARTILAGE = TOPHUS | {
+    "mean_hu": 330.0, "peak_hu": 400.0, "bone_gap_mm": 2.1, "sphericity": 0.16, "smoothness": 0.49, "near_fat": 0.3, "wide_fat": 0.3,
+    "layer": DepthClass.JUXTACORTICAL,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "region", "named"),
+    [
+        (TOPHUS, "FOOT", "P17"),
+        (TOPHUS, "LEG", ""),  # as faint, where no joint is shown
+        (TOPHUS | {"mean_hu": 300.0, "peak_hu": 520.0}, "FOOT", ""),  # denser than urate
+        (TOPHUS | {"longest_mm": 3.5}, "FOOT", ""),
+        (CARTILAGE, "HAND", "P16"),
+        (CARTILAGE, None, ""),
+        (CARTILAGE | {"bone_gap_mm": 6.0}, "HAND", ""),
+    ],
+)
+def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_joints_and_only_possible(
+    changes, region, named
+):
+    said = read(dataclasses.replace(LUMP, **changes), region=region)
+    assert (said.id if said.id in {"P16", "P17"} else "") == named
+    assert not named or said.confidence is Confidence.LOW
