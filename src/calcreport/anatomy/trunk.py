@@ -12,7 +12,16 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
-from calcreport.anatomy.morphology import chosen, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import (
+    IN_PLANE,
+    chosen,
+    close_planes,
+    dilate,
+    erode,
+    join_neighbours,
+    open_planes,
+    outside_planes,
+)
 
 LUNG_HU: Final = (-970, -450)  # Aerated lung: gas of bowel and room is lighter, lung with chest wall denser
 MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
@@ -40,7 +49,8 @@ CREST_MM: Final = 110.0  # how far the crests reach above the levels whose wings
 MIN_CRANIUM_MM2: Final = 2_500.0  # section of a cranial cavity ...
 MIN_CRANIUM_MM: Final = 20.0  # ... its length ...
 MAX_CRANIUM_MM: Final = 190.0  # ... its breadth (a ring of ribs is broader) ...
-MAX_CRANIUM_FAT: Final = 0.06  # ... and share of fat in it (brain has none)
+MAX_CRANIUM_FAT: Final = 0.06  # ... share of fat in it (brain has none) ...
+MIN_CRANIUM_WALL: Final = 0.5  # ... and share of its border that is bone, where the picture cuts it
 OPEN_LEVELS_MM: Final = 48.0  # Most along the patient over which a wall may be open: an orbit, a thin wall at the navel
 FACE_MM: Final = 75.0  # Nose and sinuses reach this far below the lowest closed section of the cranium
 
@@ -94,11 +104,11 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     """What each level shows."""
     main = sections.largest()
     at, area_mm2 = np.arange(len(main)), main.sum(axis=(1, 2)) * axial.pixel_mm2
-    unseen = np.pad(~axial.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    is_cut = along(axial.body & dilate(unseen, "square")[:, 1:-1, 1:-1], 1, 2)
+    rim = cut_rim(axial)
+    is_cut = along(rim, 1, 2)
     centre = np.where(is_cut, np.nan, centres(main))
     has_lung = lungs.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_LUNG_MM2
-    cranium = find_cranium(axial, has_lung)
+    cranium = find_cranium(axial, has_lung, rim)
     is_head = along(cranium, 1, 2)
     # Shoulders lie apart as hip bones do; no pelvis lies above a lung or beside a head.
     pairs = find_ring(axial, find_sections(axial.bone & main, axial.pixel_mm2), main, has_lung | is_head)
@@ -172,15 +182,25 @@ def _read_spine(profile: Mask, axial: Axial) -> tuple[float, float]:
     return np.nan, float(hits[-1])
 
 
-def find_cranium(axial: Axial, has_lung: Mask) -> Mask:
-    """What closed sections of the cranium enclose."""
+def cut_rim(axial: Axial) -> Mask:
+    """Blocks of the body beside what was not imaged."""
+    unseen = np.pad(~axial.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    return axial.body & dilate(unseen, "square")[:, 1:-1, 1:-1]
+
+
+def find_cranium(axial: Axial, has_lung: Mask, rim: Mask) -> Mask:
+    """What sections of the cranium enclose, closed by themselves or by the `rim` where the picture cuts them."""
     lung = np.flatnonzero(has_lung)
     is_possible = np.arange(len(has_lung)) > (lung[-1] if lung.size else -1)
     air = dilate(axial.hu < GAS_HU, "square")
-    inside = enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
+    inside = enclosed(axial.bone | rim, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
     parts = find_sections(open_planes(inside, "disc"), axial.pixel_mm2)
-    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), len(parts.level) + 1)[1:] * axial.pixel_mm2
-    keep = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
+    count = len(parts.level) + 1
+    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), count)[1:] * axial.pixel_mm2
+    border = join_neighbours(parts.labels, "cross", IN_PLANE, np.maximum) * (parts.labels == 0)
+    walled = np.bincount(border[dilate(axial.bone, "square")], minlength=count)[1:]
+    keep = walled >= MIN_CRANIUM_WALL * np.bincount(border.ravel(), minlength=count)[1:]
+    keep &= (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
     keep &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
     kept = np.append(False, keep)[parts.labels]
     is_long = along(kept, 1, 2).sum() >= axial.levels(MIN_CRANIUM_MM)
