@@ -155,17 +155,26 @@ def find_spine(axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask) -> tuple[F
         middle = int(column[level])
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
-    if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
-        levels, _, columns = np.nonzero(lungs)
-        if levels.size and not ONE_SIDED <= (columns > column[levels]).mean() <= 1 - ONE_SIDED:
-            # Bones beside a lung seen alone, without a canal, may be a scapula.
-            return np.full_like(back, np.nan), np.full_like(back, np.nan)
+    levels, _, columns = np.nonzero(lungs)
+    is_alone = levels.size and not ONE_SIDED <= (columns > column[levels]).mean() <= 1 - ONE_SIDED
+    has_canal = np.isfinite(back).sum() >= max(3, 0.1 * is_trunk.sum())
+    # Bones beside a lung seen alone, without a canal or away from the cut side, may be a scapula.
+    if is_alone and (not has_canal or cut_side(axial) * np.median(column[levels] - columns) < 0):
+        return np.full_like(back, np.nan), np.full_like(back, np.nan)
+    if not has_canal:
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
     known = np.flatnonzero(np.isfinite(back))
     if known.size:
         back = np.interp(np.arange(len(back)), known, back[known])
         back = ndimage.median_filter(back, axial.levels(SMOOTH_MM[1]), mode="nearest")
     return np.where(is_trunk, column, np.nan), np.where(is_trunk, back, np.nan)
+
+
+def cut_side(axial: Axial) -> int:
+    """Side on which the picture cuts the body: 1 left, -1 right, 0 both or none; there a lung seen alone has its spine."""
+    unseen = np.pad(~axial.is_imaged, ((0, 0), (0, 0), (1, 1)), constant_values=True)
+    right, left = (np.count_nonzero(axial.body & beside) for beside in (unseen[:, :, :-2], unseen[:, :, 2:]))
+    return int(right < ONE_SIDED * left) - int(left < ONE_SIDED * right)
 
 
 def _read_spine(profile: Mask, axial: Axial) -> tuple[float, float]:
@@ -264,7 +273,10 @@ def _one_run(axial: Axial, main: Mask, middle: Floats) -> Floats:
     seen = run & np.isfinite(middle)
     smooth = ndimage.median_filter(np.interp(at, at[seen], middle[seen]), axial.levels(30.0), mode="nearest")
     aside_mm = (np.arange(main.shape[2]) - smooth[:, None]) * axial.spacing_mm[2]
-    bridge = run & along(axial.bone & ~behind_middle(main) & (np.abs(aside_mm) <= 15.0)[:, None], 1, 2)
+    behind, near = behind_middle(main), axial.bone & (np.abs(aside_mm) <= 15.0)[:, None]
+    # Where a vertebra lies behind it, it is that vertebra in a slim body, or a calcified vessel before it.
+    has_spine = along(near & behind, 2).sum(axis=1) >= axial.rows(2 * SPINE_MM[1])
+    bridge = run & along(near & ~behind, 1, 2) & ~has_spine
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
     top = int(np.flatnonzero(run)[-1])
