@@ -37,6 +37,7 @@ ABDOMEN_MM: Final = 300.0  # most that lies between lungs and pelvis, where only
 BROAD_MM: Final = 220.0  # breadth of a belly without lungs or pelvis ...
 MIN_BOWEL_GAS_MM2: Final = 300.0  # ... and section of gas in it (20 mm across)
 ONE_SIDED: Final = 0.1  # Less than this share of lung beyond the spine: one lung alone is in the picture
+CUT_SIDED: Final = 0.25  # ... and so if that lies away from the cut side: a scapula lies behind the outer part of a lung
 FAT_HU: Final = -30  # Halfway between fat and muscle
 MIN_RING_MM2: Final = 500.0  # area of the section of a hip bone; ribs are smaller
 MIN_RING_EXTENT_MM: Final = 42.0  # its length; shafts are shorter
@@ -156,10 +157,11 @@ def find_spine(axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask) -> tuple[F
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
     levels, _, columns = np.nonzero(lungs)
-    is_alone = levels.size and not ONE_SIDED <= (columns > column[levels]).mean() <= 1 - ONE_SIDED
+    beyond = float((columns > column[levels]).mean()) if levels.size else 0.5
     has_canal = np.isfinite(back).sum() >= max(3, 0.1 * is_trunk.sum())
     # Bones beside a lung seen alone, without a canal or away from the cut side, may be a scapula.
-    if is_alone and (not has_canal or cut_side(axial) * np.median(column[levels] - columns) < 0):
+    least = CUT_SIDED if cut_side(axial) * (beyond - 0.5) > 0 else ONE_SIDED * (not has_canal)
+    if min(beyond, 1 - beyond) < least:
         return np.full_like(back, np.nan), np.full_like(back, np.nan)
     if not has_canal:
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
