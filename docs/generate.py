@@ -120,6 +120,7 @@ OTHERS: Final = {
     "run `calcreport retry`.",
     "store.failed": "The store cannot be written to. Check the folder and its disk.",
     "check.skeleton_implausible": "Reason under `searched`: the skeleton that was recognised is implausible.",
+    "check.lumen_unmeasured": "Reason under `searched`: in a recorded arterial phase no enhanced vessel was measured.",
     "check.lumen_implausible": "Reason under `searched`: the enhanced vessels that were recognised are implausible.",
     "check.many_in_cavity": "Reason under `searched`: many deposits lie in one body cavity.",
     "check.sharp_kernel": "Reason under `searched`: a sharp kernel exaggerates density. Send a soft-tissue kernel.",

@@ -25,6 +25,7 @@ from calcreport.anatomy.trunk import (
     behind_middle,
     centres,
     closed_along,
+    cut_side,
     enclosed,
 )
 
@@ -34,6 +35,7 @@ by 45 degrees, where kidneys lie before them."""
 PSOAS_HU: Final = (15, 90)  # muscle beside a vertebral body
 PSOAS_MM: Final = (60.0, 30.0)  # how far from the midline, and before the back of the body, it is taken for psoas
 WALL_MM: Final = 15.0  # Muscles of the abdominal wall and ribs with their muscles, where no better border is seen
+THICK_WALL_MM: Final = 28.0  # ... and where fat behind them shows it, at most
 MIN_MUSCLE_MM2: Final = 150.0  # Smaller sections in the fat are vessels and septa, not muscles of the wall
 LOW_LUNG_SHARE: Final = 0.4  # Below the domes lung fills less than this share of its hull
 CAGE_MM: Final = 13.0  # From the pleura to the outer side of a rib or costal cartilage
@@ -102,6 +104,10 @@ def _inside_wall(axial: Axial, trunk: Trunk) -> Mask:
     muscle = np.append(False, parts.area_mm2 >= MIN_MUSCLE_MM2)[parts.labels]
     wall = closed_along(axial, enclosed(muscle, "cross", CLOSING_BLOCKS) & trunk.main)
     inner = erode(wall, "disc", steps=axial.rows(WALL_MM / 2), beyond=1)
+    # A thick wall goes on to the first fat behind it; muscle that organs continue is taken for theirs.
+    deep, soft = erode(wall, "disc", steps=axial.rows(THICK_WALL_MM / 2), beyond=1), axial.hu > FAT_HU
+    layer = inner & ~deep & soft & trunk.shows("abdomen")
+    inner &= ~layer | dilate(deep & soft, "square", steps=axial.rows(THICK_WALL_MM - WALL_MM), within=layer)
     is_rectus = (np.abs(_aside_mm(axial, trunk.middle)) <= RECTUS_MM[0]) & ~behind_middle(wall)
     inner |= erode(wall, "square", steps=axial.rows(RECTUS_MM[1]), beyond=1) & is_rectus
     # In the groin muscle lies between the front and the first fat or gas behind it.
@@ -148,13 +154,16 @@ def _chest(axial: Axial, lungs: Mask, trunk: Trunk) -> Mask:
     # Pieces of lung between effusion and tumour count too, and so does gas of the bowel below the domes.
     chest = lungs | (open_planes(axial.hu < LUNG_HU[1], "square") & axial.body & trunk.main)
     chest[trunk.part != "thorax"] = False
+    outer = cut_side(axial)
     for level in np.flatnonzero(trunk.part == "thorax"):
         own = np.nonzero(chest[level])[1]
         area = convex_hull_image(chest[level], offset_coordinates=False)
         right = float((own < trunk.middle[level]).mean())
-        if np.isfinite(trunk.middle[level]) and trunk.is_cut[level] and min(right, 1 - right) < ONE_SIDED:
+        is_seen = np.isfinite(trunk.middle[level])
+        if trunk.is_cut[level] and (not is_seen or min(right, 1 - right) < ONE_SIDED):
             # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
-            inner = (np.arange(area.shape[1]) - own.mean()) * (right - 0.5) > 0
+            side = right - 0.5 if is_seen else outer
+            inner = (np.arange(area.shape[1]) - own.mean()) * side > 0
             area |= along(area, 1)[:, None] & inner & axial.body[level]
         chest[level] |= area
     return chest

@@ -25,6 +25,7 @@ MAX_SPREAD_HU: Final = 3.0  # mixing of contrast; trabeculae, cartilage and cont
 MAX_SPREAD: Final = 0.85  # standard deviation over a lumen's section beside it, in deviations of the noise
 SECTION_MM2: Final = (20.0, 1_000.0)  # flat part of an artery of 8 mm to an aorta of 36 mm; a bladder is broader
 SMALL_MM2: Final = (9.0, 160.0)  # section above `UNENHANCED_HU` of a vessel of 4-10 mm, which has no flat inside
+MAX_OBLIQUE: Final = 2.0  # longest side of it over the diameter of a disc of its area: an oblique vessel is an ellipse
 SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
 MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
 SHARPNESS: Final = 1.35  # its voxels over its block means at most; calcified walls and slim bones have 2 to 3
@@ -175,6 +176,10 @@ def find_small_vessels(
     area = np.bincount(labels[inside], minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
     apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
+    # A calcified sheet of a fascia is as even along the scan.
+    sides = [(b[1].stop - b[1].start, b[2].stop - b[2].start) for b in ndimage.find_objects(labels)]
+    longest_mm = (np.array([(0, 0), *sides]) * np.array(grid.spacing_mm[1:])).max(axis=1)
+    apart &= longest_mm <= MAX_OBLIQUE * 2 * np.sqrt(area / np.pi)
     if not apart.any():
         return Lumen(mask=found, hu=None, pools=found)
     chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))

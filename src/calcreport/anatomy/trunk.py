@@ -12,7 +12,16 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
-from calcreport.anatomy.morphology import chosen, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import (
+    IN_PLANE,
+    chosen,
+    close_planes,
+    dilate,
+    erode,
+    join_neighbours,
+    open_planes,
+    outside_planes,
+)
 
 LUNG_HU: Final = (-970, -450)  # Aerated lung: gas of bowel and room is lighter, lung with chest wall denser
 MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
@@ -28,6 +37,7 @@ ABDOMEN_MM: Final = 300.0  # most that lies between lungs and pelvis, where only
 BROAD_MM: Final = 220.0  # breadth of a belly without lungs or pelvis ...
 MIN_BOWEL_GAS_MM2: Final = 300.0  # ... and section of gas in it (20 mm across)
 ONE_SIDED: Final = 0.1  # Less than this share of lung beyond the spine: one lung alone is in the picture
+CUT_SIDED: Final = 0.25  # ... and so if that lies away from the cut side: a scapula lies behind the outer part of a lung
 FAT_HU: Final = -30  # Halfway between fat and muscle
 MIN_RING_MM2: Final = 500.0  # area of the section of a hip bone; ribs are smaller
 MIN_RING_EXTENT_MM: Final = 42.0  # its length; shafts are shorter
@@ -40,7 +50,8 @@ CREST_MM: Final = 110.0  # how far the crests reach above the levels whose wings
 MIN_CRANIUM_MM2: Final = 2_500.0  # section of a cranial cavity ...
 MIN_CRANIUM_MM: Final = 20.0  # ... its length ...
 MAX_CRANIUM_MM: Final = 190.0  # ... its breadth (a ring of ribs is broader) ...
-MAX_CRANIUM_FAT: Final = 0.06  # ... and share of fat in it (brain has none)
+MAX_CRANIUM_FAT: Final = 0.06  # ... share of fat in it (brain has none) ...
+MIN_CRANIUM_WALL: Final = 0.5  # ... and share of its border that is bone, where the picture cuts it
 OPEN_LEVELS_MM: Final = 48.0  # Most along the patient over which a wall may be open: an orbit, a thin wall at the navel
 FACE_MM: Final = 75.0  # Nose and sinuses reach this far below the lowest closed section of the cranium
 
@@ -94,11 +105,11 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     """What each level shows."""
     main = sections.largest()
     at, area_mm2 = np.arange(len(main)), main.sum(axis=(1, 2)) * axial.pixel_mm2
-    unseen = np.pad(~axial.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    is_cut = along(axial.body & dilate(unseen, "square")[:, 1:-1, 1:-1], 1, 2)
+    rim = cut_rim(axial)
+    is_cut = along(rim, 1, 2)
     centre = np.where(is_cut, np.nan, centres(main))
     has_lung = lungs.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_LUNG_MM2
-    cranium = find_cranium(axial, has_lung)
+    cranium = find_cranium(axial, has_lung, rim)
     is_head = along(cranium, 1, 2)
     # Shoulders lie apart as hip bones do; no pelvis lies above a lung or beside a head.
     pairs = find_ring(axial, find_sections(axial.bone & main, axial.pixel_mm2), main, has_lung | is_head)
@@ -145,17 +156,27 @@ def find_spine(axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask) -> tuple[F
         middle = int(column[level])
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
-    if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
-        levels, _, columns = np.nonzero(lungs)
-        if levels.size and not ONE_SIDED <= (columns > column[levels]).mean() <= 1 - ONE_SIDED:
-            # Bones beside a lung seen alone, without a canal, may be a scapula.
-            return np.full_like(back, np.nan), np.full_like(back, np.nan)
+    levels, _, columns = np.nonzero(lungs)
+    beyond = float((columns > column[levels]).mean()) if levels.size else 0.5
+    has_canal = np.isfinite(back).sum() >= max(3, 0.1 * is_trunk.sum())
+    # Bones beside a lung seen alone, without a canal or away from the cut side, may be a scapula.
+    least = CUT_SIDED if cut_side(axial) * (beyond - 0.5) > 0 else ONE_SIDED * (not has_canal)
+    if min(beyond, 1 - beyond) < least:
+        return np.full_like(back, np.nan), np.full_like(back, np.nan)
+    if not has_canal:
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
     known = np.flatnonzero(np.isfinite(back))
     if known.size:
         back = np.interp(np.arange(len(back)), known, back[known])
         back = ndimage.median_filter(back, axial.levels(SMOOTH_MM[1]), mode="nearest")
     return np.where(is_trunk, column, np.nan), np.where(is_trunk, back, np.nan)
+
+
+def cut_side(axial: Axial) -> int:
+    """Side on which the picture cuts the body: 1 left, -1 right, 0 both or none; there a lung seen alone has its spine."""
+    unseen = np.pad(~axial.is_imaged, ((0, 0), (0, 0), (1, 1)), constant_values=True)
+    right, left = (np.count_nonzero(axial.body & beside) for beside in (unseen[:, :, :-2], unseen[:, :, 2:]))
+    return int(right < ONE_SIDED * left) - int(left < ONE_SIDED * right)
 
 
 def _read_spine(profile: Mask, axial: Axial) -> tuple[float, float]:
@@ -172,15 +193,25 @@ def _read_spine(profile: Mask, axial: Axial) -> tuple[float, float]:
     return np.nan, float(hits[-1])
 
 
-def find_cranium(axial: Axial, has_lung: Mask) -> Mask:
-    """What closed sections of the cranium enclose."""
+def cut_rim(axial: Axial) -> Mask:
+    """Blocks of the body beside what was not imaged."""
+    unseen = np.pad(~axial.is_imaged, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    return axial.body & dilate(unseen, "square")[:, 1:-1, 1:-1]
+
+
+def find_cranium(axial: Axial, has_lung: Mask, rim: Mask) -> Mask:
+    """What sections of the cranium enclose, closed by themselves or by the `rim` where the picture cuts them."""
     lung = np.flatnonzero(has_lung)
     is_possible = np.arange(len(has_lung)) > (lung[-1] if lung.size else -1)
     air = dilate(axial.hu < GAS_HU, "square")
-    inside = enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
+    inside = enclosed(axial.bone | rim, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
     parts = find_sections(open_planes(inside, "disc"), axial.pixel_mm2)
-    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), len(parts.level) + 1)[1:] * axial.pixel_mm2
-    keep = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
+    count = len(parts.level) + 1
+    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), count)[1:] * axial.pixel_mm2
+    border = join_neighbours(parts.labels, "cross", IN_PLANE, np.maximum) * (parts.labels == 0)
+    walled = np.bincount(border[dilate(axial.bone, "square")], minlength=count)[1:]
+    keep = walled >= MIN_CRANIUM_WALL * np.bincount(border.ravel(), minlength=count)[1:]
+    keep &= (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
     keep &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
     kept = np.append(False, keep)[parts.labels]
     is_long = along(kept, 1, 2).sum() >= axial.levels(MIN_CRANIUM_MM)
@@ -244,7 +275,10 @@ def _one_run(axial: Axial, main: Mask, middle: Floats) -> Floats:
     seen = run & np.isfinite(middle)
     smooth = ndimage.median_filter(np.interp(at, at[seen], middle[seen]), axial.levels(30.0), mode="nearest")
     aside_mm = (np.arange(main.shape[2]) - smooth[:, None]) * axial.spacing_mm[2]
-    bridge = run & along(axial.bone & ~behind_middle(main) & (np.abs(aside_mm) <= 15.0)[:, None], 1, 2)
+    behind, near = behind_middle(main), axial.bone & (np.abs(aside_mm) <= 15.0)[:, None]
+    # Where a vertebra lies behind it, it is that vertebra in a slim body, or a calcified vessel before it.
+    has_spine = along(near & behind, 2).sum(axis=1) >= axial.rows(2 * SPINE_MM[1])
+    bridge = run & along(near & ~behind, 1, 2) & ~has_spine
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
     top = int(np.flatnonzero(run)[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -27,7 +27,14 @@ from calcreport.calcification.scene import BULGE_MM, Scene
 from calcreport.calcification.skin import find_skin
 from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
-from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETON_IMPLAUSIBLE, Doubt, IncidentalFinding
+from calcreport.model.incidental import (
+    LUMEN_IMPLAUSIBLE,
+    LUMEN_UNMEASURED,
+    SHARP_KERNEL,
+    SKELETON_IMPLAUSIBLE,
+    Doubt,
+    IncidentalFinding,
+)
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.model.report import Thresholds
 from calcreport.processes.threads import map_in_threads
@@ -109,7 +116,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
         incidental=(*named, *unnamed),
-        doubts=(*failed_checks(scene, acquisition, foci), *crowded),
+        doubts=(*failed_checks(scene, replace(acquisition, contrast=phase_of(acquisition, contrast)), foci), *crowded),
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
@@ -141,6 +148,7 @@ def failed_checks(scene: Scene, acquisition: Acquisition, foci: Iterable[Focus])
     failed = {
         SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None or at_ribs > MOST_IN_CAVITY,
         LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
+        LUMEN_UNMEASURED: acquisition.contrast is Contrast.ARTERIAL and scene.bones.lumen_hu is None,
         SHARP_KERNEL: has_lung_kernel(acquisition),
     }
     return tuple(doubt for doubt, has_failed in failed.items() if has_failed)
@@ -183,9 +191,9 @@ def choose_thresholds(
     lesions; `settings`: limits for 120 kVp. Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous
     phase 300 HU, arterial phase 800 HU (fixed limits agreed best with non-contrast scores).
     """
-    known = contrast is not None and contrast is not Contrast.UNKNOWN
-    phase = contrast if contrast is not None and known else acquisition.contrast
-    grow, seed, reason, notes = _by_phase(phase, "clinician" if known else "header", settings, lumen_hu=lumen_hu)
+    is_told = contrast not in {None, Contrast.UNKNOWN}
+    phase = phase_of(acquisition, contrast)
+    grow, seed, reason, notes = _by_phase(phase, "clinician" if is_told else "header", settings, lumen_hu=lumen_hu)
     if acquisition.kvp is None:
         notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
     elif acquisition.kvp != REFERENCE_KVP:
@@ -208,6 +216,11 @@ def choose_thresholds(
     return ChosenThresholds(limits=Thresholds(grow=grow, seed=max(seed, grow)), reason=reason, notes=notes)
 
 
+def phase_of(acquisition: Acquisition, contrast: Contrast | None) -> Contrast:
+    """The clinician's word on contrast, or where there is none that of the header."""
+    return acquisition.contrast if contrast is None or contrast is Contrast.UNKNOWN else contrast
+
+
 def _by_phase(
     phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None
 ) -> tuple[float, float, str, tuple[str, ...]]:
@@ -225,10 +238,7 @@ def _by_phase(
         return *limits, reason, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.NONE:
         return *limits, words, ()
-    if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
-        fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
-        return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
-    if phase is Contrast.GIVEN:
-        missed = f"{words.capitalize()}; faint calcification may be missed."
-        return settings.unknown_hu, settings.unknown_hu, words, (missed,)
-    return *limits, f"{words}, enhanced vessels not seen", ()
+    if phase is Contrast.UNKNOWN:
+        return *limits, f"{words}, enhanced vessels not seen", ()
+    fixed = {Contrast.VENOUS: settings.venous_hu, Contrast.ARTERIAL: settings.arterial_hu}.get(phase, settings.unknown_hu)
+    return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)

@@ -21,6 +21,7 @@ from calcreport.calcification.reject import (
     SMALL_METAL_HU,
     Rejected,
     beside_externals,
+    is_in_reach_of_blood,
     is_lump,
     is_plain_noise,
     is_solid,
@@ -106,7 +107,10 @@ def detect(
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
             (inner if _is_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
-            weak.append(focus)
+            # Enhanced vessels line up as well.
+            noise_count += 1
+            if not is_in_reach_of_blood(scene, focus):
+                weak.append(focus)
         else:
             rejected.append(verdict)
     pools = [r.component for r in rejected if r.reason is ExclusionReason.CONTRAST]
@@ -126,7 +130,7 @@ def detect(
     in_line = tuple(f for f in weak if not _is_inside(scene, f.component))
     return Detection(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=in_line, rejected=tuple(rejected),
-        inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
+        inner=tuple(inner), noise_count=noise_count, has_metal=bool(metal.any()),
     )  # fmt: skip
 
 

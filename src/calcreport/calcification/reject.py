@@ -75,6 +75,9 @@ MIN_BLOOD_HU: Final = 110.0  # Surroundings this dense are enhanced blood or an 
 BLOOD_DEVIATIONS: Final = 5.0  # A voxel of a lumen lies so many noise deviations above it once in three million
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))  # cut by the scan this close to bone (mm) and this small (mm3)
 PAIR_MM: Final = 10.0  # Paired bones mirror each other so well: 1 mm in phantoms, 10 mm in a body turned by 3 degrees
+WALL_HU: Final = 70.0  # Around ribs' cartilage it is denser, around mineral in muscle or fat fainter
+MAX_WALL_GAS: Final = 0.05  # share of lung around what lies in the muscles outside the ribs; pieces of ribs touch it
+RIB_GAP_MM: Final = 6.0  # pieces of a rib lie nearer to the rest of it
 MIN_AIR_SHARE: Final = 0.2  # Air around what stands on the skin (leads, staples), outside the body's smooth outline
 MIN_SKIN_AIR: Final = 0.3  # share of the surroundings of what is half in the air
 CLASP_MM: Final = 30.0  # Hooks, clasps and wires come in rows: what is half in air this near to metal is one
@@ -156,9 +159,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: _share(c, c.scene.bones.cartilage) >= HALF,
      ExclusionReason.ORGAN, "cartilage of a rib"),
-    (lambda c: c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF
+    (lambda c: (c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF
      # A limit raised above `BONE_HU` shows chips of what lies in the cage as a whole.
-     or (c.scene.limits.grow > BONE_HU and _share(c, c.scene.caged) >= HALF),
+     or (c.scene.limits.grow > BONE_HU and _share(c, c.scene.caged) >= HALF)) and not _is_in_soft_wall(c),
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _is_blood(c.scene, c.focus),
      ExclusionReason.CONTRAST, "enhanced blood"),
@@ -207,6 +210,14 @@ def _share(case: _Case, mask: Mask) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
 
 
+def _is_in_soft_wall(case: _Case) -> bool:
+    """Whether a component of the cage lies plainly in muscle or fat, apart from lung, cartilage and every bone seen."""
+    focus = case.focus
+    is_soft = focus.reference_hu < WALL_HU and focus.gas_fraction < MAX_WALL_GAS
+    is_apart = focus.bone_gap_mm > RIB_GAP_MM and not focus.touches_border
+    return is_soft and is_apart and focus.contrast_to_noise >= SURE_CNR
+
+
 def _is_blood(scene: Scene, focus: Focus) -> bool:
     """Whether a component is no denser than noise makes the enhanced blood it lies in, here or in the whole scan."""
     if scene.bones.lumen_hu is None:
@@ -215,7 +226,13 @@ def _is_blood(scene: Scene, focus: Focus) -> bool:
     if focus.reference_hu >= MIN_BLOOD_HU and focus.mean_hu < focus.reference_hu + above:
         return True
     is_inside = scene.share_on_grid(scene.bones.lumen, focus.component) >= HALF
-    return is_inside and focus.peak_hu < scene.bones.lumen_hu + above
+    return is_inside and is_in_reach_of_blood(scene, focus)
+
+
+def is_in_reach_of_blood(scene: Scene, focus: Focus) -> bool:
+    """Whether noise may make enhanced blood as dense as the peak of a component."""
+    lumen_hu = scene.bones.lumen_hu
+    return lumen_hu is not None and focus.peak_hu < lumen_hu + BLOOD_DEVIATIONS * scene.noise_hu
 
 
 def _is_injected_vein(scene: Scene, focus: Focus) -> bool:

@@ -74,6 +74,10 @@ LUMEN_IMPLAUSIBLE: Final = Doubt(
     "check.lumen_implausible",
     "Vessels look enhanced although the scan is recorded as non-contrast: what is reported may be contrast.",
 )
+LUMEN_UNMEASURED: Final = Doubt(
+    "check.lumen_unmeasured",
+    "The scan is recorded as arterial phase, but no enhanced vessel was measured: what is reported may be a vessel.",
+)
 # Dozens of deposits in one cavity.
 MANY_IN_CAVITY: Final = Doubt(
     "check.many_in_cavity", "Many deposits lie in one body cavity: they may belong to organs, vessels or bowel."

@@ -147,7 +147,6 @@ def test_patient_axes_decide_and_not_the_order_of_storage(turn):
     assert (inside.cavity, inside.laterality, wall.laterality) == (Cavity.THORAX, Laterality.LEFT, Laterality.RIGHT)
 
 
-@pytest.mark.xfail(strict=True, reason="a spine cut lengthwise is not told from a scapula: no chest beyond the lung")
 def test_half_a_chest_is_claimed_to_the_cut_side():
     body = make(trunk, levels=90, x_from=-12.0)
     assert body.trunk.is_cut.all()

@@ -192,7 +192,8 @@ def test_the_limit_lies_above_the_blood_whatever_the_phase_recorded(make_volume,
     ("header", "limit", "note"),
     [
         (Contrast.UNKNOWN, 130.0, ""),
-        (Contrast.GIVEN, 300.0, "Contrast given, phase not recorded; faint calcification may be missed."),
+        (Contrast.GIVEN, 300.0, "Contrast study: calcification fainter than the raised threshold may be missed."),
+        (Contrast.ARTERIAL, 300.0, "Contrast study: calcification fainter than the raised threshold may be missed."),
     ],
 )
 def test_where_no_blood_is_seen_contrast_given_raises_the_limit_and_silence_does_not(

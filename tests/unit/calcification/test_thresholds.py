@@ -21,7 +21,7 @@ def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, noise
     [
         (Contrast.NONE, (130, 200)),
         (Contrast.VENOUS, (300, 300)),
-        (Contrast.ARTERIAL, (800, 800)),
+        (Contrast.ARTERIAL, (300, 300)),
         (Contrast.UNKNOWN, (130, 200)),
     ],
 )  # fmt: skip
@@ -45,7 +45,7 @@ def test_limits_by_phase(header, limits):
             Contrast.GIVEN,
             "Contrast given, phase not recorded",
             300,
-            ("Contrast given, phase not recorded; faint calcification may be missed.",),
+            ("Contrast study: calcification fainter than the raised threshold may be missed.",),
         ),
     ],
 )
@@ -78,7 +78,7 @@ def test_measured_blood_sets_the_limit_whatever_the_phase(header, lumen, kvp, no
 
 
 def test_the_clinicians_word_on_the_phase_beats_given():
-    assert choose(Contrast.GIVEN, clinician=Contrast.ARTERIAL).limits.grow == 800
+    assert choose(Contrast.GIVEN, clinician=Contrast.ARTERIAL, arterial_hu=600).limits.grow == 600
 
 
 @pytest.mark.parametrize("clinician", [None, Contrast.UNKNOWN])
