@@ -73,8 +73,6 @@ class Pairing:
     """Mineral is denser."""
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
-    is_laid: bool = False
-    """Whether the images could be registered at any lesion, so that it may be compared."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
 
     def overlay(self) -> Overlay:
@@ -99,9 +97,14 @@ class Pairing:
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
-            self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
-            if place.transform is not None and self._shown(self.volumes_before[other], place.before(deposit.sample)):
-                found.append(Laid(place=place, series=other))
+            if place.transform is None:
+                continue
+            laid, there = Laid(place=place, series=other), [one for one in self.before if one.series == other]
+            # A lesion cut by the last slices before reaches beyond them now; what they show of it is listed there.
+            if self._shown(self.volumes_before[other], place.before(deposit.sample)) or any(
+                self._cost(deposit, laid, one) < _FAR for one in there
+            ):
+                found.append(laid)
         return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
     def _registration(self, series: int, other: int) -> Registration:

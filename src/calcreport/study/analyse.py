@@ -236,7 +236,9 @@ def refuse_wrong_prior(study: StudyFiles, earlier: EarlierReport) -> None:
 def _lay_over(
     evidence: ReportEvidence, report: Report, files: StudyFiles, settings: ReadingSettings
 ) -> tuple[Overlay, dict[int, EarlierSlice]] | None:
-    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again.
+    """Register the earlier CT with this one; ``None`` where one is no CT or cannot be read again.
+
+    Where the images do not fit nothing is paired: a lesion that is alone on its side may be another all the same.
 
     Gives the lesions of both studies in their images, and by index of the lesion the earlier images on its key slice.
     """
@@ -261,8 +263,6 @@ def _lay_over(
         limit_hu=max(evidence.findings.thresholds.grow, limits.grow if limits else _LIMIT_HU),
     )
     overlay = pairing.overlay()
-    if pairing.now and not pairing.is_laid:
-        return None
     slices = {}
     for index, (lesion, laid) in enumerate(zip(evidence.findings.lesions, pairing.laid, strict=True)):
         if laid is not None and overlay.places[index].status in {"matched", "new"}:
