@@ -73,6 +73,8 @@ class Pairing:
     """Mineral is denser."""
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
+    is_laid: bool = False
+    """Whether the images could be registered at any lesion, so that it may be compared."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
 
     def overlay(self) -> Overlay:
@@ -97,6 +99,7 @@ class Pairing:
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
+            self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
             if place.transform is None:
                 continue
             laid, there = Laid(place=place, series=other), [one for one in self.before if one.series == other]

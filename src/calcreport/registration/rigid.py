@@ -323,7 +323,8 @@ def _bones_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform
     bones = [(sitk.GetArrayViewFromImage(one) >= BONE_HU) & inside for one in (fixed, laid)]
     if min(int(bone.sum()) for bone in bones) < LEAST_BONE:
         return 0.0
-    near = sitk.GetImageFromArray((ndimage.binary_dilation(bones[0] | bones[1], iterations=3) & inside).astype(np.uint8))
+    around = ndimage.binary_dilation(bones[0] | bones[1], iterations=3) & inside
+    near = sitk.GetImageFromArray(around.astype(np.uint8))
     near.CopyInformation(fixed)
     dense = [sitk.Clamp(one, one.GetPixelID(), SOFT_HU, WINDOW_HU[1]) for one in (fixed, moving)]
     found, likeness = _optimise(dense[0], dense[1], near, transform)
