@@ -1,6 +1,7 @@
 """``--prior``: an earlier report beside a new study, growth and "stable since" end to end."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def studies(run, write_study, tmp_path_factory) -> dict[str, Path]:
 
 
 def test_growth_raises_the_flag_with_its_numbers(run, studies, tmp_path) -> None:
-    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", "--prior", studies["same"])
+    before = shutil.copy(studies["same"], tmp_path)  # without images: they would contradict, see the next test
+    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", "--prior", before)
     (lesion,) = report.lesions
     growth = lesion.growth
     assert growth is not None
@@ -51,6 +53,18 @@ def test_growth_raises_the_flag_with_its_numbers(run, studies, tmp_path) -> None
     assert "COMPARISON: CT 2026-01-10" in text
     assert "mm a month over 90 days" in text
     assert "Stability not established" not in text
+
+
+def test_a_lesion_alone_on_its_side_is_not_compared_where_the_images_do_not_fit(run, studies, tmp_path) -> None:
+    """A shaft that nothing marks: the place may be any along it, and the lesion another one."""
+    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", "--prior", studies["same"])
+    (lesion,) = report.lesions
+    assert (lesion.growth.status, lesion.growth.comparable, lesion.growth.course) == ("matched", "no", None)
+    assert "do not fit at its place" in lesion.growth.reason
+    assert lesion.flags.growth.state == "cannot_determine"
+    text = " ".join((tmp_path / "out").glob("*/report.txt").__next__().read_text().split())
+    assert "do not fit at its place" in text
+    assert "stable" not in text.partition("IMPRESSION")[2].lower().replace("stability not", "")
 
 
 def test_without_the_earlier_report_nothing_is_said_of_growth(studies) -> None:
@@ -171,6 +185,12 @@ def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path
         assert (lesion.growth.status, lesion.growth.comparable, lesion.growth.course) == ("matched", "yes", "stable")
     assert len({lesion.growth.prior_id for lesion in report.lesions if lesion.growth}) == 3
     assert "COMPARISON: CT 2025-01-01" in result.stdout  # how it was compared gives way to the limit of words
+    (drawn,) = (tmp_path / "out").glob("*/images/L1.png")
+    before = drawn.read_bytes()
+    shutil.rmtree(drawn.parent)
+    result = run("render", path, "--format", "json,png")
+    assert result.returncode == 0, result.stderr
+    assert drawn.read_bytes() == before  # the earlier images are beside it again
     run("analyze", SAMPLE, "--out", tmp_path / "alone", "--format", "json,png")
     assert _beside(tmp_path / "out", "L1.png") > _beside(tmp_path / "alone", "L1.png")
     assert not list((tmp_path / "out").glob("*20250101*"))
@@ -225,7 +245,8 @@ def test_among_results_of_many_each_study_finds_the_earlier_one_of_its_patient(
     assert (report.comparison is not None) is is_found
     if is_found:
         assert report.comparison.date == "2025-01-10"
-        assert report.lesions[0].flags.growth.state == "present"
+        assert report.lesions[0].growth.prior_id == "L1"
+        assert report.lesions[0].flags.growth.state == "cannot_determine"  # the images of the shaft do not fit
 
 
 def test_the_latest_of_the_same_part_is_compared_and_a_damaged_report_is_passed_over(

@@ -100,8 +100,14 @@ class Pairing:
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
             self.is_laid |= place.residual_mm <= MOST_RESIDUAL_MM
-            if place.transform is not None and self._shown(self.volumes_before[other], place.before(deposit.sample)):
-                found.append(Laid(place=place, series=other))
+            if place.transform is None:
+                continue
+            laid, there = Laid(place=place, series=other), [one for one in self.before if one.series == other]
+            # A lesion cut by the last slices before reaches beyond them now; what they show of it is listed there.
+            if self._shown(self.volumes_before[other], place.before(deposit.sample)) or any(
+                self._cost(deposit, laid, one) < _FAR for one in there
+            ):
+                found.append(laid)
         return min(found, key=lambda laid: laid.place.residual_mm, default=None)
 
     def _registration(self, series: int, other: int) -> Registration:

@@ -2,8 +2,7 @@
 
 The whole body is registered first: by correlation over every shift, then by an optimiser. Each place asked for is then
 registered by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
-What two neighbourhoods of different size, or other starts, disagree by, and how far bone surfaces lie apart after it,
-is the residual.
+What two neighbourhoods of different size, other starts, or the bones alone disagree by is the residual.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu
 from calcreport.model.image import LOWEST_HU, CtVolume
-from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
+from calcreport.registration.reduce import AIR_HU, WINDOW_HU, Scan, canonical, mask_on, part_of, scan_of
 
 SHIFTS_MM: Final = 8.0  # Grid of the search over all shifts
 WHOLE_MM: Final = 5.0  # Grid of the optimiser of the whole: at 8 mm it left a limb 10 mm away, and 43 mm where cut
@@ -38,7 +37,9 @@ STARTS_MM: Final = tuple(np.eye(3) * 4.0)
 """The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
 muscle without seams, it stays where it began."""
 AS_ALIKE: Final = 0.005  # Of the correlation: what ends beside and is no less alike by this may be the place as well
-BONE_HU: Final = 220.0  # Surfaces of what is denser are held against each other
+BONE_HU: Final = 220.0  # What is denser is registered by itself, as a check
+SOFT_HU: Final = 100.0  # For it all that is less dense is alike
+LEAST_BONE: Final = 20  # voxels of both, for a check
 WHOLE_SHARE: Final = 0.1  # What lies over each other as a whole counts for so much more likeness than what does not
 LEAST_SHARE: Final = 0.3  # Of the greatest overlap of both bodies, for a shift to count: less is alike by chance
 LEAST_POINTS: Final = 500  # of a neighbourhood
@@ -46,7 +47,8 @@ SKIN_MM: Final = 4.0
 """So far below the skin the body is compared: as air is cut off at `WINDOW_HU`, a slice that is blurred more moves the
 skin by its blur, and places within the limb by 1 to 3 mm."""
 LEAST_LIKENESS: Final = 0.75
-"""Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
+"""Correlation of a neighbourhood, or of its bones, below which it is another place: 0.9 and more between scans of one
+patient, bones 0.89 and more, and 0.64 at most where a wrong start kept them from fitting."""
 POINTS: Final = 10_000  # of an image that are compared, the same every time: all take three times as long for no more
 STEP: Final = 0.4  # First step of the optimiser, of a voxel: longer ones left the place where they began
 THREADS: Final = 2  # of SimpleITK
@@ -168,7 +170,7 @@ class Registration:
             apart = float(np.linalg.norm(there - last))
         if images is None:
             return Place(transform=None)
-        residual_mm = max(apart, _surface_mm(*images, transform), _drift_mm(images, transform, likeness, middle))
+        residual_mm = max(apart, _bones_mm(*images, transform), _drift_mm(images, transform, likeness, middle))
         return Place(transform=transform, likeness=likeness, residual_mm=residual_mm)
 
     def _around(
@@ -311,20 +313,25 @@ def _places(image: sitk.Image) -> Floats:
     return places
 
 
-def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
-    """Mean distance of the bone surfaces around a place after registration, mm; 0 where there is no bone."""
-    laid = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, AIR_HU))
+def _bones_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
+    """How far bones alone would move what was registered, mm; 0 where there is no bone.
+
+    Surfaces are as far apart as the studies differ in slices, blur and what of a bone they show, wherever it lies.
+    """
+    laid = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, AIR_HU)
     inside = sitk.GetArrayFromImage(mask).astype(bool)
-    spacing = tuple(fixed.GetSpacing()[::-1])
-    bones = [(one >= BONE_HU) & inside for one in (sitk.GetArrayFromImage(fixed), laid)]
-    surfaces = [bone & ~ndimage.binary_erosion(bone, border_value=1) for bone in bones]
-    if min(int(surface.sum()) for surface in surfaces) < 20:
+    bones = [(sitk.GetArrayViewFromImage(one) >= BONE_HU) & inside for one in (fixed, laid)]
+    if min(int(bone.sum()) for bone in bones) < LEAST_BONE:
         return 0.0
-    away = [
-        ndimage.distance_transform_edt(~other, sampling=spacing)[surface]
-        for surface, other in (surfaces, surfaces[::-1])
-    ]
-    return max(float(np.mean(one)) for one in away)
+    around = ndimage.binary_dilation(bones[0] | bones[1], iterations=3) & inside
+    near = sitk.GetImageFromArray(around.astype(np.uint8))
+    near.CopyInformation(fixed)
+    dense = [sitk.Clamp(one, one.GetPixelID(), SOFT_HU, WINDOW_HU[1]) for one in (fixed, moving)]
+    found, likeness = _optimise(dense[0], dense[1], near, transform)
+    if likeness < LEAST_LIKENESS:
+        return float("inf")
+    centre = np.array(found.GetCenter())[None]
+    return float(np.linalg.norm(turned(found, centre) - turned(transform, centre)))
 
 
 def earlier_slice(now: CtVolume, key_slice: int, before: CtVolume, place: Place) -> Hu:

@@ -46,11 +46,14 @@ class EarlierReport:
     """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
 
 
-def compare_with_earlier(findings: Findings, earlier: EarlierReport, *, overlay: Overlay | None = None) -> Findings:
+def compare_with_earlier(
+    findings: Findings, earlier: EarlierReport, *, overlay: Overlay | None = None, doubt: str = ""
+) -> Findings:
     """Add the earlier finding to each lesion.
 
     `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with; `overlay`:
-    the lesions of both in their images, by their order in `findings` and `earlier`. Gives every lesion with `prior`:
+    the lesions of both in their images, by their order in `findings` and `earlier`; `doubt`: why lengths of lesions
+    matched by side, region and depth may not be compared. Gives every lesion with `prior`:
     matched, ambiguous, not found or new. Raises `UsageError` ``report.not_earlier``.
     """
     refuse_wrong_report(earlier, study_date=findings.study_date)
@@ -66,7 +69,9 @@ def compare_with_earlier(findings: Findings, earlier: EarlierReport, *, overlay:
         findings.frame_of_reference_uid == before.frame_of_reference_uid
     )
     table = [[_could_be(now, then, is_same_frame=is_same_frame) for then in before.lesions] for now in findings.lesions]
-    return _with_priors(findings, [_prior_of(i, table, findings, earlier) for i in range(len(table))], study)
+    priors = [_prior_of(i, table, findings, earlier) for i in range(len(table))]
+    doubt = "" if is_same_frame else doubt
+    return _with_priors(findings, [_doubted(prior, doubt) if prior.lesion_id else prior for prior in priors], study)
 
 
 def _with_priors(findings: Findings, priors: Sequence[FindingPrior], study: PriorOfStudy) -> Findings:
@@ -83,8 +88,12 @@ def _prior_at(now: LesionFinding, at: EarlierPlace, findings: Findings, earlier:
     if not before:
         return _unmatched(earlier, at.status, at.reason)
     then = before[0] if len(before) == 1 else _together(before, at.joint_mm)
-    prior = _matched(now, then, findings, earlier)
-    reason = prior.reason or at.reason
+    return _doubted(_matched(now, then, findings, earlier), at.reason)
+
+
+def _doubted(prior: FindingPrior, doubt: str) -> FindingPrior:
+    """A matched lesion whose lengths may not be compared where there is a reason; nothing changes without one."""
+    reason = prior.reason or doubt
     return prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
 
 

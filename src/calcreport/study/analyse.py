@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from calcreport.registration.pairing import Deposit
 
 _SR: Final = FILE_NAMES["sr"]  # of an earlier draft, which the new one supersedes
+_UNFIT: Final = "the images of the two studies do not fit at its place, and its side and region may hold another"
 _LIMIT_HU: Final = 130.0  # mineral is denser, where a report does not say from which limit on it was measured
 
 
@@ -172,9 +172,9 @@ def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str],
             return replace(
                 measured,
                 rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=overlay),
-                evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=slices)),
+                evidence=replace(measured.evidence, earlier=slices),
             )
-    compared = compare_with_earlier(measured.rule_findings, prior.facts)
+    compared = compare_with_earlier(measured.rule_findings, prior.facts, doubt=_UNFIT if prior.files else "")
     if isinstance(measured.evidence.findings, FilmFindings):
         compared = _with_film_doubts(compared, measured.evidence.findings, prior.report)
     return replace(measured, rule_findings=compared)

@@ -6,7 +6,7 @@ import json
 import secrets
 from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,18 @@ from calcreport.formats import FILE_NAMES, Templates
 from calcreport.formats.page.as_html import IndexEntry, index_entry, render_index
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.decision import Decision
+from calcreport.model.lesion import MeasuredLesion
+from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Report, Software
 from calcreport.progress import Progress
 from calcreport.rules import Ruleset, decide, decide_and_ask
 from calcreport.settings import Settings
 from calcreport.study import kept
 from calcreport.study.folder import ResultsFolder, read_bytes
+from calcreport.study.request import ReportEvidence
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, read_summary, status_of
-from calcreport.study.write import SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
+from calcreport.study.write import EARLIER_FILE, SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +134,9 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             evidence, order = evidence_of_report(report, study, settings.reading), tuple(range(len(report.lesions)))
             load_output(job.templates, job.formats)
             # The structured report of the last draft is superseded by the new one.
-            last = results.read_study(job.folder.name, FILE_NAMES["sr"])
-            if last is None and job.path is not None:
-                last = read_bytes(job.path.with_name(FILE_NAMES["sr"]))
+            last = _last(job, results, FILE_NAMES["sr"])
+            if has_pictures:
+                evidence = replace(evidence, earlier=_earlier(job, results, report, evidence))
             draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
@@ -147,6 +150,29 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     finally:
         results.recover()
     return report, text
+
+
+def _last(job: RenderJob, results: ResultsFolder, name: str) -> bytes | None:
+    """File of the last draft: in the folder that is written, or beside the report that was read."""
+    content = None if job.folder is None else results.read_study(job.folder.name, name)
+    return read_bytes(job.path.parent / name) if content is None and job.path is not None else content
+
+
+def _earlier(
+    job: RenderJob, results: ResultsFolder, report: Report, evidence: ReportEvidence
+) -> dict[int, EarlierSlice]:
+    """Earlier images that the last draft had beside its lesions."""
+    from calcreport.formats.pictures.as_png import slice_from_png
+
+    found = {}
+    for index, (lesion, measured) in enumerate(zip(report.lesions, evidence.findings.lesions, strict=True)):
+        if lesion.growth is None or not isinstance(measured, MeasuredLesion):
+            continue
+        shape = evidence.volumes[measured.series_index].hu.shape[1:]
+        hu = slice_from_png(_last(job, results, EARLIER_FILE.format(lesion.id)), shape)
+        if hu is not None:
+            found[index] = EarlierSlice(hu=hu, date=lesion.growth.prior_date)
+    return found
 
 
 def remembered_places(folder: Path) -> tuple[str, ...]:

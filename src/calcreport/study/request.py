@@ -17,6 +17,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
+from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, Software, Study
 from calcreport.rules import Ruleset
 from calcreport.rules.prior_match import EarlierReport
@@ -91,6 +92,8 @@ class ReportEvidence:
     """Files that were measured, each once."""
     volumes: tuple[CtVolume, ...] = ()
     """The measured CT series, best first; empty for radiographs."""
+    earlier: Mapping[int, EarlierSlice] = field(default_factory=dict)
+    """Earlier images on the key slice of a lesion, by its measured index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

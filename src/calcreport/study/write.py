@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SOURCES_FILE: Final = "sources.json"
 """Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
 
+EARLIER_FILE: Final = "earlier/{}.png"  # of a lesion, see `Draft.evidence`
 _MOST_PLACES: Final = 10_000  # image files noted in sources.json; 1 MB of paths
 # Formats that show the key images, objects that show none, and formats that hold voxel masks.
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
@@ -76,7 +77,8 @@ def write_outputs(
     section = write_section(report, templates)
     is_nameless = any(image.lacks_identity for image in draft.evidence.images)
     subject = None if is_nameless or OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
-    pictures = draft.evidence.draw(report, draft.order, templates.statements) if report.images else {}
+    more = {"earlier": draft.evidence.earlier} if draft.evidence.earlier else {}
+    pictures = draft.evidence.draw(report, draft.order, templates.statements, **more) if report.images else {}
     with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
         plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
         drawn = dict(zip(pictures, map_in_threads(lambda draw: draw(), pictures.values()), strict=True))
@@ -86,6 +88,8 @@ def write_outputs(
             # With the time of its objects a document about an unchanged draft does not change.
             now = {"created": subject.revision.created.isoformat()} if subject is not None and name == "pdf" else {}
             files[FILE_NAMES[name]] = RENDERERS[name](report.model_copy(update=now), templates, drawn)
+    if pictures:
+        files |= _earlier_files(draft)
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     if not {"nifti", "coco"}.isdisjoint(formats):
         from calcreport.formats.masks import COCO_FILE, coco, nifti_files
@@ -95,6 +99,15 @@ def write_outputs(
     places = list(dict.fromkeys(image.source.place for image in draft.evidence.images))
     files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
     return section, files
+
+
+def _earlier_files(draft: Draft) -> dict[str, bytes]:
+    """Earlier images beside the key image of each lesion, so that they are there when it is drawn again."""
+    from calcreport.formats.pictures.as_png import slice_as_png
+
+    earlier = draft.evidence.earlier
+    pairs = zip(draft.report.lesions, draft.order, strict=True)
+    return {EARLIER_FILE.format(lesion.id): slice_as_png(earlier[i].hu) for lesion, i in pairs if i in earlier}
 
 
 def _write_objects(

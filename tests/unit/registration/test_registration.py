@@ -7,8 +7,8 @@ import pytest
 
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
-from calcreport.registration.pairing import Deposit, Pairing
-from calcreport.registration.rigid import Place, Registration, Transform, earlier_slice
+from calcreport.registration.pairing import MOST_RESIDUAL_MM, Deposit, Pairing
+from calcreport.registration.rigid import Place, Registration, Transform, _bones_mm, earlier_slice
 
 SPACING = (3.0, 1.5, 1.5)
 SHAPE = (50, 96, 96)
@@ -104,6 +104,20 @@ def test_another_limb_is_not_laid_over() -> None:
     noise = np.random.default_rng(0).integers(-1000, 900, scrambled.shape).astype(np.int16)
     place = Registration(now, CtVolume(hu=noise, geometry=other.geometry, slices=other.slices)).at(SPOTS[0])
     assert place.transform is None
+
+
+@pytest.mark.parametrize("slices", [slice(None), slice(0, 30)])
+@pytest.mark.parametrize("off_mm", [(0, 0, 0), (5, 0, 0), (0, -5, 0), (3.5, 3.5, 0), (8, 0, 0), (0, 10, 0)])
+def test_bones_contradict_what_was_laid_wrongly_however_much_of_them_is_shown(off_mm, slices: slice) -> None:
+    """Surfaces would be 10 mm apart where the scan ends, and less than 3 mm where it is 8 mm off."""
+    middle = np.array([-8.0, 5.0, 0.0])
+    now, before = _scan([], earlier=False, seed=1), _scan([], earlier=True, seed=2, slices=slices)
+    laid = Transform()
+    laid.SetMatrix(TURN.ravel().tolist())
+    laid.SetTranslation((SHIFT + FRAME + off_mm).tolist())
+    images = Registration(now, before)._around(middle, 35.0, 2.0, laid, None)
+    residual_mm = _bones_mm(*images, laid)
+    assert (residual_mm > MOST_RESIDUAL_MM) is any(off_mm)  # along the shaft nothing holds it: 1.7 mm where it is exact
 
 
 def test_each_lesion_is_paired_with_itself_and_the_new_and_the_gone_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.formats.pictures import drawing
-from calcreport.model.image import CtVolume
+from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.overlay import EarlierSlice
@@ -28,6 +29,23 @@ _SMALLEST_VIEW_MM: Final = 70.0
 """A small deposit is shown with at least this much of the patient around it."""
 _ROOM: Final = 2.2  # the view is this many times as wide as the lesion
 _SKIN_REACH_MM: Final = 60.0  # a skin line up to this long is taken into the view
+
+
+def slice_as_png(hu: NDArray[np.int16]) -> bytes:
+    """Every HU of a slice, shape ``(rows, columns)``, as 16 bits of grey: HU less the least a volume holds."""
+    sink = io.BytesIO()
+    Image.fromarray((hu.astype(np.int32) - LOWEST_HU).astype(np.uint16)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def slice_from_png(content: bytes | None, shape: tuple[int, ...]) -> NDArray[np.int16] | None:
+    """HU of what `slice_as_png` wrote; ``None`` for anything else, and for a slice of another shape."""
+    try:
+        with Image.open(io.BytesIO(content or b""), formats=["PNG"]) as image:
+            is_slice = image.mode.startswith("I") and (image.height, image.width) == shape
+            return (np.array(image, dtype=np.int32) + LOWEST_HU).astype(np.int16) if is_slice else None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
