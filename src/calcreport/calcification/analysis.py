@@ -240,5 +240,6 @@ def _by_phase(
         return *limits, words, ()
     if phase is Contrast.UNKNOWN:
         return *limits, f"{words}, enhanced vessels not seen", ()
-    fixed = {Contrast.VENOUS: settings.venous_hu, Contrast.ARTERIAL: settings.arterial_hu}.get(phase, settings.unknown_hu)
+    typed = {Contrast.VENOUS: settings.venous_hu, Contrast.ARTERIAL: settings.arterial_hu}
+    fixed = typed.get(phase, settings.unknown_hu)
     return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
