@@ -240,5 +240,6 @@ def _by_phase(
     if phase is Contrast.UNKNOWN:
         note = "Thresholds for non-contrast CT were used because no enhanced vessels were seen."
         return *limits, f"{words}, enhanced vessels not seen", (note,)
-    fixed = {Contrast.VENOUS: settings.venous_hu, Contrast.ARTERIAL: settings.arterial_hu}.get(phase, settings.unknown_hu)
+    by_phase = {Contrast.VENOUS: settings.venous_hu, Contrast.ARTERIAL: settings.arterial_hu}
+    fixed = by_phase.get(phase, settings.unknown_hu)
     return fixed, fixed, words, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
