@@ -37,7 +37,7 @@ ABDOMEN_MM: Final = 300.0  # most that lies between lungs and pelvis, where only
 BROAD_MM: Final = 220.0  # breadth of a belly without lungs or pelvis ...
 MIN_BOWEL_GAS_MM2: Final = 300.0  # ... and section of gas in it (20 mm across)
 ONE_SIDED: Final = 0.1  # Less than this share of lung beyond the spine: one lung alone is in the picture
-CUT_SIDED: Final = 0.25  # ... and so if that lies away from the cut side: a scapula lies behind a lung's outer part
+CUT_SIDED: Final = 0.25  # ... and so away from the cut side: a scapula lies behind the outer part of a lung
 FAT_HU: Final = -30  # Halfway between fat and muscle
 MIN_RING_MM2: Final = 500.0  # area of the section of a hip bone; ribs are smaller
 MIN_RING_EXTENT_MM: Final = 42.0  # its length; shafts are shorter
@@ -173,7 +173,7 @@ def find_spine(axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask) -> tuple[F
 
 
 def cut_side(axial: Axial) -> int:
-    """Where the picture cuts the body: 1 left, -1 right, 0 both or none; a lung seen alone has its spine there."""
+    """Side on which the picture cuts the body and a lung seen alone has its spine: 1 left, -1 right, 0 both or none."""
     unseen = np.pad(~axial.is_imaged, ((0, 0), (0, 0), (1, 1)), constant_values=True)
     right, left = (np.count_nonzero(axial.body & beside) for beside in (unseen[:, :, :-2], unseen[:, :, 2:]))
     return int(right < ONE_SIDED * left) - int(left < ONE_SIDED * right)
@@ -210,7 +210,7 @@ def find_cranium(axial: Axial, has_lung: Mask, rim: Mask) -> Mask:
     fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), count)[1:] * axial.pixel_mm2
     border = join_neighbours(parts.labels, "cross", IN_PLANE, np.maximum) * (parts.labels == 0)
     walled = np.bincount(border[dilate(axial.bone, "square")], minlength=count)[1:]
-    keep = walled >= MIN_CRANIUM_WALL * np.bincount(border.ravel(), minlength=count)[1:]
+    keep = walled > MIN_CRANIUM_WALL * np.bincount(border.ravel(), minlength=count)[1:]
     keep &= (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
     keep &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
     kept = np.append(False, keep)[parts.labels]

@@ -201,6 +201,16 @@ def test_skull_encloses_brain_and_nose_but_not_the_scalp():
     assert [(place.cavity, place.region) for place in outside] == [(Cavity.NONE, "head")] * 2
 
 
+@pytest.mark.parametrize(("cut_mm", "cavity"), [(-50.0, Cavity.SKULL), (40.0, Cavity.NONE)])
+def test_a_cranium_that_the_picture_cuts_is_one_where_most_of_its_border_is_bone(cut_mm, cavity):
+    body = make(head, levels=60, width_mm=270.0, x_from=cut_mm)
+    assert body.place(np.array([50.0, 0, 150])).cavity is cavity
+
+
+def test_muscle_that_the_picture_cuts_all_around_is_no_brain():
+    assert not make(lambda x, _y, _z: np.full(x.shape, MUSCLE), width_mm=120.0).cavity.any()
+
+
 def pelvis(x, y, z):
     """Hip bones on both sides, sacrum behind, pubis in front below 60 mm; trunk above."""
     hu = paint(np.full(x.shape, AIR), (disc(x, y, (0, 0), 185, 115), FAT), (disc(x, y, (0, 0), 165, 98), MUSCLE))
@@ -220,6 +230,43 @@ def test_true_pelvis_lies_between_the_hip_bones_in_front_of_the_sacrum():
     assert body.place(np.array([40.0, 72, 36])).cavity is Cavity.NONE, "behind the line of the sacrum, below it"
     assert body.place(np.array([60.0, 92, 90])).region == "buttock"
     assert body.place(np.array([0.0, 10, 6])).cavity is Cavity.NONE, "between the thighs, below the symphysis"
+
+
+@pytest.mark.parametrize(("behind_mm", "is_pelvis"), [(27.0, False), (60.0, True)])
+def test_bone_before_the_middle_ends_the_pelvis_below_it_unless_a_vertebra_lies_behind(behind_mm, is_pelvis):
+    def slim(x, y, z):
+        bone = (np.abs(x) < 20) & (y > -20) & (y < behind_mm) & (z > 120)
+        front = (np.abs(x) < 40) & (np.abs(y + 60) < 12)
+        return paint(pelvis(x, y, z), (front | ((np.abs(x) < 30) & (z > 120)), MUSCLE), (bone, BONE))
+
+    assert (make(slim, levels=50).place(np.array([20.0, -40, 90])).cavity is Cavity.PELVIS) is is_pelvis
+
+
+@pytest.mark.parametrize("cut_from_mm", [20.0, None])
+def test_a_scapula_beside_the_lung_that_the_picture_shows_alone_is_no_spine(cut_from_mm):
+    """Behind the outer part of the lung, in plates as body, canal and arch of a vertebra."""
+
+    def shouldered(x, y, z):
+        arm = disc(x, y, (185, 0), 30)
+        plates = [((np.abs(x - 118) < 8) & (y > low) & (y < high), BONE) for low, high in ((40, 58), (70, 96))]
+        hu = trunk(x, y, np.maximum(z, 160))
+        return paint(hu, (arm, MUSCLE), *plates)
+
+    body = make(shouldered, levels=60, width_mm=460.0, x_from=cut_from_mm)
+    assert body.place(np.array([185.0, 0, 90])).cavity is Cavity.NONE
+    assert body.place(np.array([60.0, 0, 90])).cavity is Cavity.THORAX
+
+
+@pytest.mark.parametrize(
+    ("depth_mm", "fat", "cavity"),
+    [(22, True, Cavity.NONE), (22, False, Cavity.ABDOMEN), (12, False, Cavity.NONE), (34, True, Cavity.ABDOMEN)],
+)
+def test_a_thick_wall_of_the_belly_goes_on_to_its_fat(depth_mm, fat, cavity):
+    def painted(x, y, z):
+        return paint(trunk(x, y, z), (disc(x, y, (0, 0), 136, 86) & (y < 30) & (z < 150), FAT if fat else MUSCLE))
+
+    body = make(painted, levels=90)
+    assert body.place(np.array([-160.0 + depth_mm, -10, BELLY_Z])).cavity is cavity
 
 
 def test_half_a_pelvis_claims_no_cavity():

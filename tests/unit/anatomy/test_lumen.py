@@ -128,6 +128,12 @@ def test_scraps_in_line_are_no_small_vessel():
     assert look(painted((scraps, 160.0))).hu is None
 
 
+@pytest.mark.parametrize(("half_mm", "is_vessel"), [(6.0, True), (16.0, False)])
+def test_a_sheet_is_no_small_vessel_and_an_oblique_one_is(half_mm, is_vessel):
+    sheet = lambda x, y, _z: (np.abs(x) < half_mm) & (np.abs(y) < 2.3)  # noqa: E731
+    assert (look(painted((sheet, 300.0))).hu is not None) is is_vessel
+
+
 def test_what_touches_bone_is_no_small_vessel():
     grid = painted((tube(3.5), 250.0))
     bone = np.zeros(grid.hu.shape, dtype=bool)

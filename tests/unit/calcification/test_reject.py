@@ -69,7 +69,27 @@ def test_metal_is_denser_than_mineral_of_its_size(scene, make_focus, peak_hu, vo
 )
 def test_half_of_it_in_a_map_belongs_to_the_map(scene, make_focus, where, expected, eighths):
     fill(where(scene), eighths)
-    assert verdict(scene, make_focus()) == (expected if eighths == 4 else None)
+    assert verdict(scene, make_focus(reference_hu=100.0)) == (expected if eighths == 4 else None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_lesion"),
+    [
+        ({}, True),
+        ({"reference_hu": 69.0}, True),
+        ({"reference_hu": 70.0}, False),  # cartilage around it
+        ({"gas_fraction": 0.049}, True),
+        ({"gas_fraction": 0.05}, False),  # lung beside it
+        ({"bone_gap_mm": 6.1}, True),
+        ({"bone_gap_mm": 6.0}, False),
+        ({"touches_border": True}, False),
+        ({"background_sd_hu": 50.0}, False),  # 12.9 deviations of the noise around it
+    ],
+)
+def test_what_lies_plainly_in_the_muscle_between_the_ribs_is_no_rib(scene, make_focus, changes, is_lesion):
+    fill(scene.places.cage, 8)
+    found = verdict(scene, make_focus(**changes))
+    assert (found != (ExclusionReason.SKELETON, "rib or costal cartilage")) is is_lesion
 
 
 @pytest.mark.parametrize(
@@ -158,7 +178,7 @@ def test_above_a_raised_limit_a_chip_of_what_lies_in_the_cage_is_cartilage(
     scene.bones.grid.hu[6:8, 6:8, 7] = 600
     scene.places.cage[:, :, first_block:] = True
     expected = (ExclusionReason.SKELETON, "rib or costal cartilage")
-    assert verdict(scene, make_focus()) == (expected if is_cartilage else None)
+    assert verdict(scene, make_focus(reference_hu=100.0)) == (expected if is_cartilage else None)
 
 
 KNEE = (ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)")

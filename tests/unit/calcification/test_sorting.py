@@ -23,8 +23,14 @@ from calcreport.calcification.inner import (
 )
 from calcreport.calcification.reject import is_solid
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
-from calcreport.model.image import Acquisition
-from calcreport.model.incidental import MANY_IN_CAVITY, SKELETON_IMPLAUSIBLE, IncidentalKind
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.incidental import (
+    LUMEN_IMPLAUSIBLE,
+    LUMEN_UNMEASURED,
+    MANY_IN_CAVITY,
+    SKELETON_IMPLAUSIBLE,
+    IncidentalKind,
+)
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.model.report import ExclusionReason
 from calcreport.model.terms import Laterality
@@ -166,10 +172,13 @@ def test_small_noise_is_counted_at_first_sight_and_larger_or_metal_looked_at(
     assert found.noise_count == 1 - looked_at
 
 
-@pytest.mark.parametrize(("blocks", "weak"), [(0, [0]), (3, [0]), (4, [])])
-def test_what_is_not_told_from_noise_is_counted_and_kept_as_weak_outside_of_cavities(make_scene, blocks, weak):
-    """In a cavity edges of organs line up as plaques do."""
-    scene = make_scene(BOX, hu=210)
+@pytest.mark.parametrize(
+    ("blocks", "lumen_hu", "weak"),
+    [(0, None, [0]), (3, None, [0]), (4, None, []), (0, -169.0, [0]), (0, -168.0, [])],
+)
+def test_what_is_not_told_from_noise_is_weak_outside_of_cavities_and_blood(make_scene, blocks, lumen_hu, weak):
+    """In a cavity edges of organs line up as plaques do, and so does blood: 131 HU, noise of 60 HU."""
+    scene = make_scene(BOX, hu=210, lumen_hu=lumen_hu)
     rough = np.random.default_rng(2).normal(0, 60, scene.volume.hu.shape)
     is_tissue = scene.volume.hu < 130
     scene.volume.hu[is_tissue] = np.minimum(55 + rough, 129)[is_tissue]
@@ -603,6 +612,7 @@ def drawn(voxels):
 @pytest.mark.parametrize(("rows", "is_kept"), [(4, True), (3, False)])  # more than half of it
 def test_a_readers_contour_stands_above_ribs_and_cartilage(make_scene, name, rows, is_kept):
     scene = make_scene(BOX)
+    scene.volume.hu[scene.volume.hu < 130] = 100  # cartilage
     (scene.places.cage if name == "cage" else scene.bones.cartilage)[:] = True
     found = detect(scene, min_volume_mm3=10.0, contours=(drawn((6, rows, 6)),))
     assert (len(found.foci), len(found.rejected)) == ((1, 0) if is_kept else (0, 1))
@@ -654,6 +664,14 @@ def test_dozens_of_foci_along_the_ribs_doubt_the_skeleton(make_scene, make_focus
     scene.places.cage[:, :4] = True
     foci = [make_focus(component=i) for i in range(count)]
     assert (SKELETON_IMPLAUSIBLE in failed_checks(scene, Acquisition(), foci)) == is_doubted
+
+
+@pytest.mark.parametrize("phase", list(Contrast))
+@pytest.mark.parametrize("lumen_hu", [None, 300.0])
+def test_blood_that_contradicts_the_recorded_phase_is_a_doubt(make_scene, phase, lumen_hu):
+    expected = {(Contrast.NONE, 300.0): (LUMEN_IMPLAUSIBLE,), (Contrast.ARTERIAL, None): (LUMEN_UNMEASURED,)}
+    scene = make_scene(BOX, lumen_hu=lumen_hu)
+    assert failed_checks(scene, Acquisition(contrast=phase), ()) == expected.get((phase, lumen_hu), ())
 
 
 @pytest.mark.parametrize(
