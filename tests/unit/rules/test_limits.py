@@ -182,6 +182,8 @@ LIMITS = [
           lesion("P22", location={"region": "hand"})),
     Limit("size.longest_mm", "policy.small_lesion_limit_mm", "lesion.size.max_diameter_mm", (19.9, 20, 20.1),
           says("R08-small"), (True, False, False), lesion("P09")),
+    Limit("size.mineral_mm", "policy.small_lesion_limit_mm", MINERAL, (19.9, 20, 20.1), lambda one: str(one.concern),
+          ("flagged", "high", "high"), lesion("P04"), {"history": {"sarcoma": "yes"}}),
     Limit("size.mineral_mm", 15.0, "lesion.size.max_diameter_mm", (14.9, 15, 15.1), says("R02"), (True, True, False),
           lesion("P15")),
     Limit("size.over_mm", "size.uncertainty_mm", "lesion.mass.max_diameter_mm", (52.4, 52.5, 52.6), state("size"),
