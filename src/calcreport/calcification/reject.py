@@ -169,7 +169,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
     (lambda c: is_contrast_pool(c.scene, c.focus) or _share(c, c.scene.bones.pools) >= HALF,
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
-    (lambda c: _is_cut_beside_bone(c) or _is_chip_at_end(c),
+    (lambda c: _is_cut_beside_bone(c),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
@@ -302,26 +302,6 @@ def mirrored_at_ends(scene: Scene, foci: list[Focus]) -> list[Focus]:
         # On the middle line a focus is its own mirror image.
         found += [cut[i] for i in np.flatnonzero((off <= PAIR_MM).any(axis=1) & (np.abs(away[:, 0]) > PAIR_MM))]
     return found
-
-
-def _is_chip_at_end(case: _Case) -> bool:
-    """Whether a limit above `BONE_HU` shows a chip of a small dense piece that an end of the scan cuts beside bone."""
-    scene, (gap_mm, volume_mm3) = case.scene, BORDER_GAPS[0]
-    if scene.limits.grow <= BONE_HU:
-        return False
-    margin = np.ceil(gap_mm / np.array(scene.spacing_mm)).astype(int)
-    box = scene.components.box[case.focus.component]
-    low, high = np.maximum(box[:, 0] - margin, 0), np.minimum(box[:, 1] + margin, scene.volume.hu.shape)
-    if low[0] > 0 and high[0] < len(scene.volume.hu):
-        return False
-    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    labels, _ = ndimage.label(scene.volume.hu[i, j, k] >= BONE_HU, structure=np.ones((3, 3, 3)))
-    own = labels == labels[tuple(scene.components.indices(case.focus.component)[0] - low)]
-    is_cut = (low[0] == 0 and own[0].any()) or (high[0] == len(scene.volume.hu) and own[-1].any())
-    is_small = own.sum() * scene.volume.geometry.voxel_volume_mm3 < volume_mm3
-    first, last = scene.bones.grid.of_fine(np.stack([low, high - 1]))
-    near = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
-    return bool(is_cut and is_small and scene.bones.bone[near].any())
 
 
 def _behind_knee_mm(scene: Scene, focus: Focus) -> float:

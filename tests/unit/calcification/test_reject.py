@@ -297,30 +297,6 @@ def test_where_the_field_of_view_cuts_the_body_only_what_stands_out_is_mineral(
     assert verdict(scene, focus) == (RIM if is_rim else None)
 
 
-@pytest.mark.parametrize(
-    ("case", "is_bone"),
-    [
-        (((56, 60), 500, True, 6), True),
-        (((0, 4), 500, True, 6), True),
-        (((56, 60), 500, False, 6), False),  # no bone beside it
-        (((54, 58), 500, True, 6), False),  # not cut
-        (((56, 60), 500, True, 9), False),  # 324 mm3
-        (((56, 60), 180, True, 6), False),  # the limit shows the whole piece
-    ],
-)
-def test_above_a_raised_limit_a_chip_of_what_the_scan_cuts_beside_bone_is_bone(make_scene, make_focus, case, is_bone):
-    """The piece has 300 HU; a chip of it, which ends a slice before the scan does, 600 HU."""
-    planes, grow, is_near, size = case
-    start = planes[0] + 1
-    chip = ((start, start + 2), (18, 20), (18, 20))
-    scene = make_scene(chip, hu=600, grow=grow)
-    piece = scene.volume.hu[slice(*planes), 18 : 18 + size, 18 : 18 + size]
-    piece[piece < 600] = 300
-    scene.bones.bone[:, 6, 4] = is_near
-    expected = (ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
-    assert verdict(scene, make_focus()) == (expected if is_bone else None)
-
-
 @pytest.mark.parametrize(("region", "is_edge"), [("back", True), (None, False), ("foot", False)])
 def test_a_vertebra_with_its_processes_is_no_hand_or_foot(make_scene, make_focus, monkeypatch, region, is_edge):
     """Among small bones a speck that stands out this far is mineral; beside a spine it is the edge of bone."""
