@@ -86,7 +86,7 @@ def gather_facts(
         sex=clinical.patient.sex or findings.header.sex,
     )
     shared: dict[str, Value] = dict.fromkeys((*DECLARED, *(f"{SUSPECTED}{name}" for name in ruleset.biopsy_forbidding)))
-    shared |= _policy_facts(policy) | _study_facts(findings, clinical) | labs.facts
+    shared |= _study_facts(findings, clinical, policy) | labs.facts
     apart = [_is_elsewhere(lesion, clinical) for lesion in lesions]
     # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
     complaints = {here: _complaint_facts(clinical, applies=here) for here in (False, True)}
@@ -94,8 +94,8 @@ def gather_facts(
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or _image_facts(lesion, findings, policy)
-        told = complaints[not is_apart or all(apart)]
-        case = {**shared, **told, **images, "place.is_apart": answer(is_yes=is_apart)}
+        told = complaints[not is_apart or all(apart)] | images
+        case = shared | told | {"place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         if has_mass and lesion.mass.present is not YesNo.YES and _is("named_vascular", case, ruleset):
             case |= complaints[False]  # what is said of a lump is about the mass, not about a plaque beside it
@@ -180,16 +180,8 @@ def place_by_complaint(findings: Findings, clinical: Clinical) -> Findings:
     return findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": placed}),)})
 
 
-def _policy_facts(policy: PolicySettings) -> dict[str, Value]:
-    """Policies as facts: switches as answers, choices as words, limits as numbers in their own units."""
-    return {
-        f"policy.{name}": answer(is_yes=value) if isinstance(value, bool) else plain_value(value)
-        for name, value in policy.model_dump().items()
-    }
-
-
-def _study_facts(findings: Findings, clinical: Clinical) -> dict[str, Value]:
-    """Facts that hold for every lesion: modality, age and sex (typed before header), systemic history."""
+def _study_facts(findings: Findings, clinical: Clinical, policy: PolicySettings) -> dict[str, Value]:
+    """Facts that hold for every lesion: policies, modality, age and sex (typed before header), systemic history."""
     age = clinical.patient.age_years
     is_projection = None if findings.modality is None else findings.modality != "CT"
     facts: dict[str, Value] = {
@@ -200,6 +192,8 @@ def _study_facts(findings: Findings, clinical: Clinical) -> dict[str, Value]:
         "patient.lesions": float(len(findings.lesions)),
     }
     facts |= plain_answers("conditions", clinical.conditions)
+    for name, value in policy:
+        facts[f"policy.{name}"] = answer(is_yes=value) if isinstance(value, bool) else plain_value(value)
     if facts["conditions.dialysis"] == "yes":
         facts["conditions.ckd_stage"] = 5.0
     return facts

@@ -110,7 +110,11 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> 
     rows = (rule for rule in ruleset.tables["concern"] if rule.concludes != barred)
     weighing.concern_row = next(rule for rule in rows if is_met(rule, facts, judge))
     weighing.concern = Concern(weighing.concern_row.concludes)
-    weighing.recommendations = _recommend(facts, ruleset, judge)
+    met: dict[str, Rule] = {}  # the first row of each recommendation; exclusions are the caller's
+    for rule in ruleset.tables["recommendation"]:
+        if not rule.is_silenced and rule.concludes not in met and is_met(rule, facts, judge):
+            met[rule.concludes] = rule
+    weighing.recommendations = list(met.values())
     return weighing
 
 
@@ -196,15 +200,6 @@ def _explain(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
                 weighing.explanations += [rule] if rule not in weighing.explanations else []
                 evidence = f"criterion met, {flag.evidence}; explained by {fill(rule.text, facts)}"
                 weighing.flags[name] = flag.model_copy(update={"state": FlagState.EXPLAINED, "evidence": evidence})
-
-
-def _recommend(facts: Facts, ruleset: Ruleset, judge: Judge) -> list[Rule]:
-    """First row met for each recommendation, in table order; exclusions are the caller's."""
-    met: dict[str, Rule] = {}
-    for rule in ruleset.tables["recommendation"]:
-        if not rule.is_silenced and rule.concludes not in met and is_met(rule, facts, judge):
-            met[rule.concludes] = rule
-    return list(met.values())
 
 
 def differential(weighing: Weighing) -> tuple[Differential, ...]:

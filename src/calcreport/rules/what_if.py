@@ -124,7 +124,7 @@ class _Memory:
         if key not in self._lesions:
             leading = next(((first.id, first.label, first.certainty) for first in differential(weighing)), ("", "", ""))
             flags = {name: flag.state for name, flag in weighing.flags.items()}
-            telling = frozenset(rule.concludes for rule in rules if _is_telling(rule))
+            telling = frozenset(rule.concludes for rule in rules if rule.capabilities & _TELLING or rule.contact)
             answer = _LesionAnswer(concern=weighing.concern, flags=flags, leading=leading, telling=telling)
             self._lesions[key] = weighing, answer
         return self._lesions[key][1]
@@ -164,10 +164,6 @@ def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighin
     if changed and any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
         return weigh_all(gather().cases, study.ruleset, study.memory.judge)
     return weighings if changed else None
-
-
-def _is_telling(rule: Rule) -> bool:
-    return rule.table == "recommendation" and bool(rule.capabilities & _TELLING or rule.contact)
 
 
 def _answer(study: _Study, weighings: list[Weighing]) -> _Answer:

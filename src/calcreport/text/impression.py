@@ -78,8 +78,8 @@ def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
 def name_sure(lesions: Sequence[Lesion]) -> str:
     """Diagnoses of some lesions in brackets; empty where one has none that is sure, is referred, or they are many."""
     sure = [lead.label for one in lesions for lead in one.differential[:1] if lead.certainty == _SURE[0]]
-    is_quiet = len(sure) == len(lesions) and not any(map(changes_management, lesions))
-    return f" ({', '.join(dict.fromkeys(sure))})" if is_quiet and 0 < len(set(sure)) < _MOST_NAMED else ""
+    is_open = len(sure) < max(len(lesions), 1) or len(set(sure)) >= _MOST_NAMED or any(map(changes_management, lesions))
+    return "" if is_open else f" ({', '.join(dict.fromkeys(sure))})"
 
 
 def count_words(lines: Sequence[Line]) -> int:
