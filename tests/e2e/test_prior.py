@@ -84,6 +84,8 @@ def test_stable_since_reaches_back_through_earlier_reports(run, studies, tmp_pat
     third = _analyse(run, study, tmp_path / "3", "--prior", earlier)
     assert third.lesions[0].growth is not None
     assert (third.lesions[0].growth.stable_since, third.lesions[0].growth.prior_date) == ("2025-01-10", "2026-01-10")
+    first_mm = Report.model_validate_json(studies["first"].read_text()).lesions[0].size.max_diameter_mm
+    assert third.lesions[0].growth.earlier_lengths == (("2025-01-10", pytest.approx(first_mm)),)
 
 
 def test_another_side_is_another_lesion(run, studies, tmp_path, write_study) -> None:

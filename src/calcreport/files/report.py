@@ -115,6 +115,12 @@ def earlier_report(report: Report) -> EarlierReport:
             and (day := _iso(lesion.growth.stable_since, date)) is not None
             and lesion.growth.stable_from_mm is not None
         },
+        lengths={
+            (lesion.id, growth.basis): tuple((day, mm) for text, mm in known if (day := _iso(text, date)) and mm)
+            for lesion in report.lesions
+            if (growth := lesion.growth) is not None and growth.basis is not None and growth.comparable == "yes"
+            for known in [(*growth.earlier_lengths, (growth.prior_date, growth.before_mm))]
+        },
     )
 
 

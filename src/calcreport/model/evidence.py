@@ -22,6 +22,8 @@ class LesionGrowth(Record):
     prior_date: str | None = None
     """ISO 8601."""
     basis: Literal["mass", "mineral"] | None = None
+    earlier_lengths: tuple[tuple[str, float], ...] = ()
+    """Day, ISO 8601, and length in mm of comparable studies before the earlier one, the first first."""
     before_mm: float | None = None
     now_mm: float | None = None
     interval_days: int | None = None

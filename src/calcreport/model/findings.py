@@ -187,6 +187,8 @@ class FindingPrior(Record):
     """Since when the earlier report already called it stable ..."""
     stable_from_mm: Length | None = None
     """... and its length at that time: years of growth too slow for any two studies must not add up to stability."""
+    earlier_lengths: tuple[tuple[Day, Length], ...] = ()
+    """Of comparable studies before that one, the first first."""
 
 
 class LesionFinding(Record):

@@ -47,6 +47,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     growth = LesionGrowth(
         status="matched",
         comparable=comparable,
+        earlier_lengths=tuple((past.isoformat(), length_mm) for past, length_mm in prior.earlier_lengths),
         reason=reason,
         basis=basis,
         before_mm=before_mm,

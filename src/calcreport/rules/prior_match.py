@@ -44,6 +44,8 @@ class EarlierReport:
     """Of the patient id; a report does not hold it."""
     stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)
     """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
+    lengths: dict[tuple[str, str], tuple[tuple[date, float], ...]] = field(default_factory=dict)
+    """Lesion and what of it was measured to its lengths in mm on comparable studies before that report."""
 
 
 def compare_with_earlier(
@@ -247,6 +249,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         reason=reason,
         stable_since=since,
         stable_from_mm=from_mm,
+        earlier_lengths=earlier.lengths.get((then.id or "", "mass" if is_mass else "mineral"), ()),
     )
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _SR: Final = FILE_NAMES["sr"]  # of an earlier draft, which the new one supersedes
 _UNFIT: Final = "the images of the two studies do not fit at its place, and its side and region may hold another"
+"""Why lengths may not be compared of lesions that were matched without images, though these are at hand."""
 _LIMIT_HU: Final = 130.0  # mineral is denser, where a report does not say from which limit on it was measured
 
 

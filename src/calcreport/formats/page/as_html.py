@@ -6,15 +6,17 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name
 from calcreport.formats.characters import make_visible, to_ascii
+from calcreport.formats.ris.items import day
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, inline_script, preformat, render_template, trusted
 from calcreport.formats.text.as_text import write_section
-from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report, Study
+from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report, Study, YesNo
 from calcreport.text.film import name_films, refer
 from calcreport.text.impression import changes_management, list_flags, longest_mm
 from calcreport.text.narrative import Narrative, narrate
@@ -27,6 +29,7 @@ _SCRIPT: Final = "page.js"  # the one script of the page
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
 _OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")  # start of the names of the overviews of all series
+_LEAST_DAYS: Final = 3  # of a curve: two lengths are compared in words
 _MOST_EXCLUDED: Final = 200  # rows of the excluded list; the JSON report has them all
 _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
@@ -158,6 +161,7 @@ def _show_lesion(lesion: Lesion, words: Presenter, pictures: Mapping[str, bytes]
         "flags": flags,
         "scores": [(name, f"{score:.2f}") for name, score in sorted(pattern.scores.items(), key=lambda s: -s[1])],
         "features": [(name, _show_feature(value)) for name, value in pattern.features.items()],
+        "curve": _curve(lesion, words),
         "pictures": [_embed(picture) for picture in shown],
         "thumbnail": _thumbnail(shown[0], is_film=kind == "film_key") if shown else "",
         "reference": reference,
@@ -166,6 +170,24 @@ def _show_lesion(lesion: Lesion, words: Presenter, pictures: Mapping[str, bytes]
         ),
         "alt": words.say(f"picture.{kind}_alt", id=lesion.id),
     }
+
+
+def _curve(lesion: Lesion, words: Presenter) -> list[tuple[int, int, str, str]]:
+    """Where the length stands on every day in percent of a curve, with day and length; empty below three days."""
+    growth = lesion.growth
+    if growth is None or growth.comparable is not YesNo.YES:
+        return []
+    now = (words.report.study.study_date, growth.now_mm)
+    given = (*growth.earlier_lengths, (growth.prior_date, growth.before_mm), now)
+    known = dict(sorted((date.fromisoformat(day(text)), mm) for text, mm in given if mm and day(text)))
+    if len(known) < _LEAST_DAYS:
+        return []
+    first, *_, last = known
+    return [
+        (round(100 * (at - first) / (last - first)), round(100 - 100 * mm / max(known.values())),
+         at.isoformat(), words.lengths.spell(mm))
+        for at, mm in known.items()
+    ]  # fmt: skip
 
 
 def _thumbnail(picture: bytes, *, is_film: bool) -> str:

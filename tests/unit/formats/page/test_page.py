@@ -17,7 +17,8 @@ from calcreport.files.findings import review_from_text
 from calcreport.formats import Templates
 from calcreport.formats.page import as_html
 from calcreport.formats.text import as_text
-from calcreport.model.report import Concern, Report
+from calcreport.model.report import Concern, LesionGrowth, Report
+from calcreport.text.wording import present
 
 sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 
@@ -54,6 +55,32 @@ def page_of(report: Report, templates: Templates) -> str:
 def skeleton_of(page: str) -> str:
     (content,) = re.findall(r'download="review.yaml" href="data:text/yaml;base64,([^"]*)"', page)
     return base64.b64decode(content).decode("ascii")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "comparable", "shown"),
+    [
+        ([("2024-01-01", 10.0)], "yes", [(0, 50, "2024-01-01", "1.0 cm"), (50, 25, "2025-01-01", "1.5 cm"),
+                                         (100, 0, "2026-01-02", "2.0 cm")]),
+        ([("2024-01-01", 10.0)], "no", []),
+        ([], "yes", []),
+        ([("no day", 10.0), ("2025-01-01", 15.0)], "yes", []),
+    ],
+)  # fmt: skip
+def test_three_lengths_and_more_are_a_curve(lengths, comparable, shown, templates: Templates) -> None:
+    report = report_of()
+    growth = LesionGrowth(
+        status="matched", comparable=comparable, earlier_lengths=tuple(lengths), prior_date="2025-01-01",
+        before_mm=15.0, now_mm=20.0,
+    )  # fmt: skip
+    lesion = report.lesions[0].model_copy(update={"growth": growth})
+    study = report.study.model_copy(update={"study_date": "2026-01-02"})
+    report = report.model_copy(update={"lesions": (lesion, *report.lesions[1:]), "study": study})
+    assert as_html._curve(lesion, present(report, templates.statements)) == shown
+    page = page_of(report, templates)
+    assert page.count('<svg class="curve"') == bool(shown)
+    for _, _, date, length in shown:
+        assert f"<title>{date}: {length}</title>" in page
 
 
 def test_the_review_file_decides_nothing_until_a_person_does(templates: Templates) -> None:
