@@ -29,8 +29,7 @@ from calcreport.version import software_version
 if TYPE_CHECKING:
     from types import FrameType
 
-Command = Callable[[argparse.Namespace, Progress], int]
-"""Runs a command and gives its exit code."""
+Command = Callable[[argparse.Namespace, Progress], int]  # Runs a command and gives its exit code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

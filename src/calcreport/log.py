@@ -32,8 +32,7 @@ class _Peers:
         return title in self.named and _TITLE.fullmatch(title)
 
 
-PEERS: Final = _Peers()
-"""The service says which titles its settings name."""
+PEERS: Final = _Peers()  # The service says which titles its settings name
 FIELDS: Final[Mapping[str, re.Pattern[str] | _Peers]] = MappingProxyType(
     {
         **dict.fromkeys(("number", "count", "seconds", "images", "lesions", "excluded", "jobs", "signal"), _NUMBER),

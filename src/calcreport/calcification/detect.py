@@ -222,8 +222,7 @@ def _with_parts_of_bones(scene: Scene, skeleton: Mask) -> tuple[Scene, Mask, lis
     return scene, skeleton, list(range(first, middle)), list(range(middle, last))
 
 
-LISTED_PER_REASON = 12
-"""Larger ones are listed one by one, the rest of a kind as one row with a count."""
+LISTED_PER_REASON = 12  # Larger ones are listed one by one, the rest of a kind as one row with a count
 
 
 def list_excluded(detection: Detection, volume: CtVolume) -> tuple[Excluded, ...]:

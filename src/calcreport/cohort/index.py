@@ -71,8 +71,7 @@ GROUP BY code ORDER BY code"""
 _ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BATCH: Final = 200  # files a worker looks at before it reports
 _COMMIT_SECONDS: Final = 5.0  # longest work on the index that a killed run loses
-_PATIENCE_SECONDS: Final = 10.0
-"""Workers of a run that was killed die within a second, and hold its lock until then."""
+_PATIENCE_SECONDS: Final = 10.0  # Workers of a run that was killed die within a second, and hold its lock until then
 _LIMITS: Final = WorkerLimits(seconds=3600.0, memory_bytes=4 << 30)  # of a batch: an hour, 4 GiB
 
 

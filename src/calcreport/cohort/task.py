@@ -72,10 +72,8 @@ class StudyTask:
         return record is not None and (record.key.signature, record.key.request) == (key.signature, key.request)
 
 
-Result = StudyRecord | Crash
-"""Of one task; its worker may give no answer."""
-Results = Generator[tuple[StudyTask, Result], None, None]
-"""Tasks with their results as they finish."""
+Result = StudyRecord | Crash  # Of one task; its worker may give no answer
+Results = Generator[tuple[StudyTask, Result], None, None]  # Tasks with their results as they finish
 Engine = Callable[[Iterator[StudyTask], int], Results]
 """Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks when it needs them."""
 

@@ -31,12 +31,10 @@ from calcreport.study.request import Request
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
-Host = Literal["plain", "mercure", "monai", "kaapana"]
-"""Whose contract holds."""
+Host = Literal["plain", "mercure", "monai", "kaapana"]  # Whose contract holds
 Grade = Literal["high", "flagged", "modified", "indeterminate", "refused", "none", "no_calcification"]
 """What is reported of a study, most severe first."""
-Place = tuple[Path, Path]
-"""Folder with a study, or several, and folder for the results."""
+Place = tuple[Path, Path]  # Folder with a study, or several, and folder for the results
 
 _PAIRS: Final[tuple[tuple[Host, str, str], ...]] = (
     ("mercure", "MERCURE_IN_DIR", "MERCURE_OUT_DIR"),

@@ -11,10 +11,8 @@ from typing import Any, Final
 
 PHANTOMS: Final = "calcphantom"
 """Import name of the distribution that makes synthetic studies; a folder of the source repository holds it."""
-_MOST_JOBS: Final = 256
-"""More is a mistyped number."""
-_EITHER: Final = "|"
-"""Name of a group of options of which one may be given."""
+_MOST_JOBS: Final = 256  # More is a mistyped number
+_EITHER: Final = "|"  # Name of a group of options of which one may be given
 
 Arguments = Mapping[str, Mapping[str, Any]]
 """Keywords of ``add_argument`` by the name of the argument, in the order of the help page."""

@@ -21,8 +21,7 @@ from calcreport.text.statements import Statements
 from calcreport.text.technique import say_no_lesion, say_not_searched
 from calcreport.text.wording import Presenter, as_sentence, present, spell_number
 
-_THICK_SLICE_MM: Final = 3.0
-"""Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
+_THICK_SLICE_MM: Final = 3.0  # Slices further apart than this, in mm, show neither a thin rim nor a lucent centre
 
 
 def collect_measured_limitations(
@@ -122,8 +121,7 @@ _WORDED: Final = frozenset({
     "measured_limitations", "bans", "contacts",
 })  # fmt: skip
 """Fields that hold sentences."""
-_Record = TypeVar("_Record", bound=BaseModel)
-"""A record of the report."""
+_Record = TypeVar("_Record", bound=BaseModel)  # A record of the report
 
 
 def _in_own_words(record: _Record, statements: Statements) -> _Record:

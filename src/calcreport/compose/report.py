@@ -57,8 +57,7 @@ def _film_line(segment: FilmSegment) -> Line:
     return Line(start=segment.start, end=segment.end, length_mm=segment.length_mm, length_px=segment.length_px)
 
 
-Measured = CtFindings | FilmFindings | Findings
-"""What was measured on a study, or typed."""
+Measured = CtFindings | FilmFindings | Findings  # What was measured on a study, or typed
 
 
 def compose_report(

@@ -40,8 +40,7 @@ NOISE_SHARE: Final = 0.2
 _SLOPE_MM: Final = 6.0  # side of the square over which the fall of grey is averaged
 _SLOPE_SHARE_MM: Final = 0.1
 """Where grey falls away steadily, as towards the skin, a bump has to be higher than the fall over 0.6 mm."""
-_SEED: Final = 6.0
-"""A focus stands out somewhere by this many times the structure around (robust standard deviation) ..."""
+_SEED: Final = 6.0  # A focus stands out somewhere by this many times the structure around (robust standard deviation)
 _GROW: Final = 2.5  # ... and is followed down to this, or to `_PEAK_SHARE` of its peak, whichever is more
 _PEAK_SHARE: Final = 0.15  # of the peak; a focus ends no lower
 _BONE_MARGIN_MM: Final = 1.6  # not searched: blur of the edge of bone

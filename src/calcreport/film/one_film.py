@@ -137,8 +137,7 @@ def search_film(film: FilmImage, number: int) -> SearchedFilm:
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, reduced, bones, kinds))
 
 
-_Kinds = dict[FocusKind, list[tuple[FilmFocus, Outline]]]
-"""Foci with their outlines, by kind."""
+_Kinds = dict[FocusKind, list[tuple[FilmFocus, Outline]]]  # Foci with their outlines, by kind
 
 
 def _judged(parted: _Parted, foci: list[FilmFocus]) -> _Kinds:

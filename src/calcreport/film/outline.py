@@ -14,8 +14,7 @@ from calcreport.film.foci import FilmFocus
 from calcreport.film.reduced import EIGHT, Floats, Mask, ReducedFilm, around, grown, parts_reaching, shrunk, within
 from calcreport.model.film import PixelMask
 
-Points = NDArray[np.float64]
-"""Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
+Points = NDArray[np.float64]  # Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres
 
 _LARGE_MM: Final = 90.0  # Anything longer is outlined on the reduced film: half a millimetre does not matter any more
 _SMOOTH_MM: Final = 0.15  # Gaussian before the edge is sought; at least 0.7 pixels

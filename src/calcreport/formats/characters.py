@@ -7,8 +7,7 @@ import textwrap
 import unicodedata
 from typing import Final
 
-COLUMNS: Final = 80
-"""Longest line of the full text."""
+COLUMNS: Final = 80  # Longest line of the full text
 
 _ASCII_FOR: Final = str.maketrans(
     {
@@ -28,8 +27,7 @@ _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TOGETHER: Final = re.compile(r"\((?:S \d+, )?Im [\d-]+\)|\d (?:mm|cm|mm3|cm3|HU|kVp)\b")
 """Image references and numbers with their unit stay on one line."""
 
-_TIE: Final = "\x1f"
-"""Stands for a blank that must not be folded at; cannot occur in laid out text otherwise."""
+_TIE: Final = "\x1f"  # Stands for a blank that must not be folded at; cannot occur in laid out text otherwise
 
 _PLAIN: Final = re.compile(r"[ -~]*\Z")  # text that is harmless as it is
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 STATEMENTS_FILE: Final = "statements.toml"  # the wording
-CORE_FILE: Final = "core.toml"
-"""What rule tables and image analysis write; made by docs/generate.py."""
+CORE_FILE: Final = "core.toml"  # What rule tables and image analysis write; made by docs/generate.py
 # Filters and methods whose result can be far longer than what they are given.
 _GROWING_FILTERS: Final = ("center", "format", "indent")
 _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"))

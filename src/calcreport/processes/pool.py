@@ -29,8 +29,7 @@ from calcreport.processes.crash import Crash, name_task_crash
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-Report = Callable[[str], None]
-"""What a task calls with the name of its present step."""
+Report = Callable[[str], None]  # What a task calls with the name of its present step
 
 
 _Message = tuple[bool, Any]

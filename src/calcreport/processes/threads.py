@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_THREADS: Final = 2
-"""More threads than this wait for the interpreter rather than for a processor."""
+MOST_THREADS: Final = 2  # More threads than this wait for the interpreter rather than for a processor
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

@@ -15,8 +15,7 @@ from typing import ClassVar, Final
 Value = float | str | tuple[str, ...] | None
 """A fact: a number, a word (``"yes"`` and ``"no"`` too), several words, or ``None`` for unknown."""
 
-Facts = Mapping[str, Value]
-"""Facts by declared name."""
+Facts = Mapping[str, Value]  # Facts by declared name
 
 
 @unique
@@ -154,8 +153,7 @@ class Certainly(_Turned):
 
 Condition = Comparison | All | AnyOf | Not | Certainly  # any condition
 
-ALWAYS = All(parts=())
-"""The condition that is always met."""
+ALWAYS = All(parts=())  # The condition that is always met
 
 
 def judge(condition: Condition, facts: Facts) -> Verdict:

@@ -18,8 +18,7 @@ from calcreport.rules.conditions import Value
 from calcreport.rules.regions import AREA_NAMES
 from calcreport.settings import PolicySettings
 
-Kind = Literal["number", "word", "words"]
-"""What a fact is."""
+Kind = Literal["number", "word", "words"]  # What a fact is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +33,7 @@ class Fact:
     """The words possible; empty when any word is."""
 
 
-YES_NO: Final = frozenset({"yes", "no"})
-"""Words of an answer; unknown is no word but the absence of one."""
+YES_NO: Final = frozenset({"yes", "no"})  # Words of an answer; unknown is no word but the absence of one
 
 _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "symptoms": Symptoms, "felt": FeltMass, "growth": Growth, "history": History, "conditions": Conditions,

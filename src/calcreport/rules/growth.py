@@ -14,8 +14,7 @@ from calcreport.model.findings import FindingMass, FindingPrior, Findings, Findi
 from calcreport.model.report import LesionGrowth, YesNo
 from calcreport.settings import PolicySettings
 
-DAYS_A_MONTH: Final = 30.4375
-"""365.25 / 12."""
+DAYS_A_MONTH: Final = 30.4375  # 365.25 / 12
 
 _FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 

@@ -167,19 +167,16 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
     return remarks
 
 
-ADULT_YEARS: Final = 18.0
-"""Below this age adult ranges of growing bone and muscle mass do not apply."""
+ADULT_YEARS: Final = 18.0  # Below this age adult ranges of growing bone and muscle mass do not apply
 
 _PRODUCT_LIMIT: Final = 55.0  # mg2/dL2; KDOQI guideline 6
 _PRODUCT_LIMIT_CHILD: Final = 65.0  # mg2/dL2 up to 12 years; KDOQI paediatric guideline 7
 _CHILD_YEARS: Final = 12.0  # upper age of `_PRODUCT_LIMIT_CHILD`
 _PRODUCT_MARKED: Final = 70.0  # mg2/dL2; the figure usually taught as the point where ectopic calcification is expected
 
-Band = Literal["normal", "raised", "markedly raised"]
-"""Band of the calcium x phosphate product."""
+Band = Literal["normal", "raised", "markedly raised"]  # Band of the calcium x phosphate product
 
-State = Literal["low", "normal", "high"]
-"""A value against its range."""
+State = Literal["low", "normal", "high"]  # A value against its range
 
 _Range = tuple[float | None, float | None]  # lower and upper limit; None where there is none
 _Source = Literal["laboratory", "adult default", "none"]  # of a range

@@ -17,8 +17,7 @@ from calcreport.rules.conditions import judge as plainly
 from calcreport.rules.facts import answer
 from calcreport.rules.ruleset import Rule, Ruleset
 
-FLAG_NAMES = tuple(Flags.model_fields)
-"""Red flags in report order."""
+FLAG_NAMES = tuple(Flags.model_fields)  # Red flags in report order
 
 _MAJOR = ("size", "growth", "mass", "aggressive")  # flags of which two together mean high concern
 
@@ -31,8 +30,7 @@ _FLAG_WORDS = {
 BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
 
-Weight = Literal["++", "+", "-"]
-"""Characteristic, supports, argues against."""
+Weight = Literal["++", "+", "-"]  # Characteristic, supports, argues against
 
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
@@ -67,8 +65,7 @@ class Weighing:
         return next((gate for gate in self.gates if gate.stops), None)
 
 
-Judge = Callable[[Condition, Facts], Verdict]
-"""Answers a condition: plainly, or remembering what it answered before."""
+Judge = Callable[[Condition, Facts], Verdict]  # Answers a condition: plainly, or remembering what it answered before
 
 
 def is_met(rule: Rule, facts: Facts, judge: Judge = plainly) -> bool:

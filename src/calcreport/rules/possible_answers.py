@@ -23,8 +23,7 @@ from calcreport.settings import PolicySettings
 UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
 
 _QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))  # as a reader extends them
-UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]
-"""Inputs whose answer no rule waits for, and why."""
+UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]  # Inputs whose answer no rule waits for, and why
 ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]
 """Questions that only make sense after this answer to another one."""
 FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
@@ -176,8 +175,7 @@ def _lab_values() -> dict[str, dict[str, Lab]]:
     return values
 
 
-LAB_VALUES: Final = _lab_values()
-"""A low, a normal and a high result of each test, as a laboratory would give it."""
+LAB_VALUES: Final = _lab_values()  # A low, a normal and a high result of each test, as a laboratory would give it
 
 
 def _lesion_answers(

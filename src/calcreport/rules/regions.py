@@ -12,8 +12,7 @@ from calcreport.resources import packaged_text
 _TABLE: Final[dict[str, dict[str, list[Any]]]] = tomllib.loads(packaged_text("rules/regions.toml"))
 """Words of areas, groups of areas, neighbours."""
 _AREAS, _GROUPS = _TABLE["areas"], _TABLE["groups"]  # words of each area; areas of each group
-REGIONS: Final = tuple(words[0] for words in _AREAS.values())
-"""One word for each area, for a reader to choose from."""
+REGIONS: Final = tuple(words[0] for words in _AREAS.values())  # One word for each area, for a reader to choose from
 
 _WORDS: Final = tuple(
     sorted(
@@ -27,8 +26,7 @@ _WORDS: Final = tuple(
 )
 """Longest words first, so that "lower leg" is read before "leg" and "chest wall" before "chest"."""
 
-AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)
-"""Every area and group a rule may name."""
+AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)  # Every area and group a rule may name
 
 
 @functools.lru_cache(maxsize=256)

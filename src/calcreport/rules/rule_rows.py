@@ -42,8 +42,7 @@ CAPABILITIES: Final[Mapping[str, tuple[Capability, ...]]] = {
 }  # fmt: skip
 """Columns by which a row says what it is, so that no program has to know its id."""
 
-CONTACT: Final = "same_day_contact"
-"""Column of a recommendation: who is called the same day."""
+CONTACT: Final = "same_day_contact"  # Column of a recommendation: who is called the same day
 
 OPTIONAL: Final = {  # columns each table may have
     "pattern": ("is_sure",),

@@ -31,8 +31,7 @@ from calcreport.rules.conditions import Condition
 from calcreport.rules.facts import DECLARED, declare
 from calcreport.rules.rule_rows import REQUIRED, ConditionParser, Remark, Rule, near, read_row
 
-SCHEMA: Final = 1
-"""Version of the tables' layout."""
+SCHEMA: Final = 1  # Version of the tables' layout
 
 REQUIRED_CONDITIONS: Final = (
     "extent_pattern", "no_benign_class", "ossified_pattern", "vessel_wall_pattern", "metabolic_pattern",
@@ -40,8 +39,7 @@ REQUIRED_CONDITIONS: Final = (
 )  # fmt: skip
 """Named conditions the engine itself asks for."""
 
-BUILT_IN: Final = "calcreport"
-"""Name of the rules that travel with the software."""
+BUILT_IN: Final = "calcreport"  # Name of the rules that travel with the software
 
 # Top-level keys of rule files; the header of a row; characters of a site's name.
 _TOP: Final = ("schema", "version", "condition", *REQUIRED)

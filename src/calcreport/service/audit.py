@@ -19,8 +19,7 @@ from calcreport.service.service_settings import AuditSettings
 from calcreport.service.web import tls_context
 
 _PRIORITY: Final = 10 * 8 + 5  # facility security, severity notice
-_MOST_WAITING: Final = 10_000
-"""Messages that wait for a repository that is away; later ones are counted as lost."""
+_MOST_WAITING: Final = 10_000  # Messages that wait for a repository that is away; later ones are counted as lost
 _AGAIN_S: Final = 10.0  # between two attempts to send a message
 _NAMES: Final[Mapping[str, str]] = {
     "110100": "Application Activity", "110104": "DICOM Instances Transferred", "110113": "Security Alert",

@@ -16,8 +16,7 @@ from calcreport.files.named_file import read_bytes
 from calcreport.service.durable import store_errors, write_file
 from calcreport.service.journal import Journal
 
-MAX_CLINICAL_BYTES: Final = 1_000_000
-"""Clinical data of one study are a page of text."""
+MAX_CLINICAL_BYTES: Final = 1_000_000  # Clinical data of one study are a page of text
 TABLE: Final = "clinical_table"  # name of the copy in the store
 _OPTION: Final = "service.analysis.clinical"  # that names the table
 _LOOK_S: Final = 2.0  # between two looks at it

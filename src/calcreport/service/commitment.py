@@ -32,15 +32,11 @@ _WELL_KNOWN: Final[UID] = StorageCommitmentPushModelInstance
 # Status, action, and events of Storage Commitment.
 _SUCCESS, _FAILURE, _NO_SUCH_ACTION, _INVALID, _RESOURCES, _NO_SUCH_INSTANCE = 0, 0x0110, 0x0123, 0x0115, 0x0213, 0x0112
 _REQUEST, _ALL_KEPT, _SOME_LACKING = 1, 1, 2
-_MOST_AT_A_TIME: Final = 8
-"""Requests of senders that are looked up or answered at a time."""
-_ATTEMPTS_S: Final = (0.0, 5.0, 60.0)
-"""Waits before the attempts to reach a caller with the answer."""
-_AGAIN_S: Final = 3600.0
-"""Wait before an archive that did not confirm a study is asked about it again."""
+_MOST_AT_A_TIME: Final = 8  # Requests of senders that are looked up or answered at a time
+_ATTEMPTS_S: Final = (0.0, 5.0, 60.0)  # Waits before the attempts to reach a caller with the answer
+_AGAIN_S: Final = 3600.0  # Wait before an archive that did not confirm a study is asked about it again
 
-References = list[tuple[str, str]]
-"""SOP class and instance UIDs."""
+References = list[tuple[str, str]]  # SOP class and instance UIDs
 
 
 @dataclass(slots=True, kw_only=True)

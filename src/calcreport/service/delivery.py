@@ -21,8 +21,7 @@ from calcreport.service.store import RESULTS
 from calcreport.study.folder import folder_name
 from calcreport.study.result import Status
 
-FIRST_WAIT_S: Final = 15.0
-"""Wait after the first failure of a sink; it doubles."""
+FIRST_WAIT_S: Final = 15.0  # Wait after the first failure of a sink; it doubles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

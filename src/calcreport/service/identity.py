@@ -27,12 +27,9 @@ from calcreport.dicom.source import FileSource, open_regular
 
 ANALYSED_CLASSES: Final = tags.CT_CLASSES | tags.FILM_CLASSES
 """Storage classes that are analysed. We write none of them, so our own results cannot trigger us."""
-_INFLATED_HEADER: Final = 33_554_432
-"""Most bytes of a deflated data set that are inflated to find its header."""
-_LARGEST_DEFLATED: Final = 67_108_864
-"""Largest deflated file, bytes: it is held in memory to be inflated."""
-_MOST_FRAGMENTS: Final = 1_000_000
-"""Most fragments of compressed pixel data: an enhanced CT has one or few a frame."""
+_INFLATED_HEADER: Final = 33_554_432  # Most bytes of a deflated data set that are inflated to find its header
+_LARGEST_DEFLATED: Final = 67_108_864  # Largest deflated file, bytes: it is held in memory to be inflated
+_MOST_FRAGMENTS: Final = 1_000_000  # Most fragments of compressed pixel data: an enhanced CT has one or few a frame
 _PREAMBLE: Final = 128  # bytes before the file meta header
 _BLOCK: Final = 1 << 20  # bytes hashed at a time
 DIGITS: Final = 32  # of a name

@@ -23,8 +23,7 @@ from calcreport.service.journal import Journal
 from calcreport.service.service_settings import LimitSettings, StudySettings
 from calcreport.service.store import Store
 
-_CHECK_SPACE_BYTES: Final = 16 << 20
-"""Free space is looked at whenever so much has arrived."""
+_CHECK_SPACE_BYTES: Final = 16 << 20  # Free space is looked at whenever so much has arrived
 
 
 class IncomingFile:

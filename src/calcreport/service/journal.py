@@ -22,8 +22,7 @@ _WINDOW_S: Final = 60.0  # seconds
 _MOST_A_WINDOW: Final = 60  # events of a name
 _FAILURES: Final = 3
 """So many failures in a row of a sink, a source or of analyses are a problem: one may be the fault of one study."""
-_MOST_NAMES: Final = 200
-"""Counters that are kept; names come from our own code, so this is never reached."""
+_MOST_NAMES: Final = 200  # Counters that are kept; names come from our own code, so this is never reached
 
 
 @dataclass(slots=True, kw_only=True)

@@ -102,10 +102,8 @@ def record_from(content: bytes) -> Record:
 
 
 _LONGEST_WAIT_S: Final = 600.0  # between two attempts
-_MOST_SETBACKS: Final = 100
-"""Attempts that failed through no fault of the study, before it is given up: most of a day."""
-_MOST_INTERRUPTIONS: Final = 20
-"""Attempts that a dying service did not end: it may well have been the study."""
+_MOST_SETBACKS: Final = 100  # Attempts that failed through no fault of the study, before it is given up: most of a day
+_MOST_INTERRUPTIONS: Final = 20  # Attempts that a dying service did not end: it may well have been the study
 LOST: Final = "worker.lost"  # code of an analysis whose worker does not live: nobody knows whose fault it was
 _NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}  # of a record
 

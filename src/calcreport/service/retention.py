@@ -22,8 +22,7 @@ from calcreport.service.service_settings import RetentionSettings
 from calcreport.service.store import ASIDE, IMAGES, RESULTS, Store
 
 _FILE: Final = "running.json"  # in the store
-_SAVE_S: Final = 60.0
-"""Written so often; what a power cut takes away only makes the store younger."""
+_SAVE_S: Final = 60.0  # Written so often; what a power cut takes away only makes the store younger
 _TOLERANCE_S: Final = 3600.0
 """Summer time is no change of UTC, and time servers slew: more than this is a clock that was set."""
 
@@ -69,8 +68,7 @@ class RunningTime:
 
 _DAY_S: Final = 86_400.0  # seconds
 _EVERY_S: Final = 600.0  # between two rounds
-_SLICE_S: Final = 0.05
-"""Longest look at a time: the loop of the service has other things to do."""
+_SLICE_S: Final = 0.05  # Longest look at a time: the loop of the service has other things to do
 MOST_A_ROUND: Final = 200
 """Studies that go in one round: 28,800 a day; more is a mistake, and someone may notice it in time."""
 

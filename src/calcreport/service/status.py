@@ -19,10 +19,8 @@ from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record, refere
 from calcreport.study.result import align
 
 _STATUS_FILE: Final = "status.json"  # in the store
-_FRESH_S: Final = 15.0
-"""A service that wrote its status so long ago is not running; it writes every two seconds."""
-_UNITS_S: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
-"""Units of an age."""
+_FRESH_S: Final = 15.0  # A service that wrote its status so long ago is not running; it writes every two seconds
+_UNITS_S: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))  # Units of an age
 
 
 def write_status(root: Path, status: Mapping[str, Any]) -> None:

@@ -42,8 +42,7 @@ RESULTS: Final = "results"
 # Folders of the store: studies an operator wants to be tried again, and what retention removes.
 RETRIES: Final = "retries"
 QUARANTINE: Final = "quarantine"
-CLINICAL: Final = "clinical.yaml"
-"""A study's own clinical data, YAML or JSON."""
+CLINICAL: Final = "clinical.yaml"  # A study's own clinical data, YAML or JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

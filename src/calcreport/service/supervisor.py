@@ -32,13 +32,11 @@ from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
 _STATUS_S: Final = 2.0  # between two times the status is written
-_STOP_S: Final = 1.0
-"""Patience with analyses that have been asked to stop a while ago."""
+_STOP_S: Final = 1.0  # Patience with analyses that have been asked to stop a while ago
 # Codes of a study that cannot be analysed.
 _REMOVED: Final = "study.images_removed"
 _UNREADABLE: Final = "study.unreadable"
-_DISK_WAIT_S: Final = 30.0
-"""Wait after a record could not be written."""
+_DISK_WAIT_S: Final = 30.0  # Wait after a record could not be written
 
 
 @dataclass(eq=False)

@@ -31,8 +31,7 @@ from calcreport.study.result import SUMMARY_FILE, StudyOutcome
 Result = StudyOutcome | Failure  # of an analysis
 ANSWER: Final = TypeAdapter[Result](Annotated[Result, Field(union_mode="left_to_right")])  # a result as JSON
 _NAME: Final = "settings-"  # of a snapshot begins so
-_KEPT: Final = 3
-"""Snapshots kept: an analysis that has just begun may still read the one before the last reload."""
+_KEPT: Final = 3  # Snapshots kept: an analysis that has just begun may still read the one before the last reload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

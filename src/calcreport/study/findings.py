@@ -17,8 +17,7 @@ from calcreport.model.report import Laterality, Study
 from calcreport.rules.gathering import place_by_complaint
 from calcreport.rules.regions import are_apart
 
-_THICKEST_MM: Final = 50.0
-"""No CT slice is thicker; a larger header value is a mistake."""
+_THICKEST_MM: Final = 50.0  # No CT slice is thicker; a larger header value is a mistake
 
 _LONGEST_UID: Final = 64  # characters of a UID, PS3.5 section 9.1
 _LONGEST_PART: Final = 64  # characters kept of Body Part Examined; a hostile value may be longer

@@ -29,8 +29,7 @@ from calcreport.model.typed_review import Review
 from calcreport.study.folder import ResultsFolder, read_bytes
 from calcreport.study.result import Kind, Status, StudyOutcome, status_of
 
-ReviewInput = FilePath | Mapping[str, Any] | None
-"""A reader's review: a file or what such a file holds."""
+ReviewInput = FilePath | Mapping[str, Any] | None  # A reader's review: a file or what such a file holds
 REVIEW_FILE: Final = "review.yaml"  # a reader's decisions
 NOTE_FILE: Final = "review.lesions.json"  # which lesion each id stood for when the review was written
 KEPT_FILES: Final = (REVIEW_FILE, NOTE_FILE)  # never lost with the folder they lie in

@@ -12,11 +12,9 @@ from calcreport.rules.possible_answers import ASKED_TOGETHER
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence
 
-MOST_STATED: Final = 4
-"""Inputs named in the text; all of them are in ``report.json``."""
+MOST_STATED: Final = 4  # Inputs named in the text; all of them are in ``report.json``
 
-_MOST_ALARMS: Final = 2
-"""Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
+_MOST_ALARMS: Final = 2  # Of these, inputs that could only add a red flag: they are the same for nearly every lesion
 
 _CERTAINTIES: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
 """End of the id of the statement of a diagnosis that would lead."""

@@ -26,8 +26,7 @@ class Part(NamedTuple):
     """0: always said; of others the highest rank is left out first where the text grows too long."""
 
 
-Line = list[Part]
-"""Its full stop is added at the end."""
+Line = list[Part]  # Its full stop is added at the end
 
 
 def join_next(sentence: str) -> str:
@@ -175,8 +174,7 @@ FLAG_NAMES: Final = ("size", "depth", "growth", "pain", "mass", "history", "aggr
 _LADDER: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
 """Degrees of certainty in favour of a diagnosis, and the end of the name of their statement."""
 
-_MOST_NAMED: Final = 3
-"""Most diagnoses named in the impression; the findings list all of them."""
+_MOST_NAMED: Final = 3  # Most diagnoses named in the impression; the findings list all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,7 @@ from calcreport.text.wording import Presenter, as_sentence, capitalise, name_fin
 
 _MOST_WORDS: Final = {3: 160, math.inf: 260}
 """Words of the whole section by the number of lesions up to which the limit holds."""
-_PLEASANT_WORDS: Final = 110
-"""Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
+_PLEASANT_WORDS: Final = 110  # Length to which what is least important (rank `_DISPENSABLE` and higher) is left out
 _DISPENSABLE: Final = 4  # rank from which a part goes already at the pleasant length
 _NEVER: Final = 9  # rank of what ``report.json`` has and the section never
 _ALWAYS_SAID: Final = ("Contradiction", "Identity missing")

@@ -89,8 +89,7 @@ def _say_missing(row: Searched, statements: Statements) -> str:
     return statements.say(identifier, region=row.region, why=why, **counts)
 
 
-_MOST_STRUCTURES: Final = 4
-"""Structures of one kind that are named; the list is in the JSON report and on the page."""
+_MOST_STRUCTURES: Final = 4  # Structures of one kind that are named; the list is in the JSON report and on the page
 
 
 def name_reason(entry: Excluded, statements: Statements) -> str:

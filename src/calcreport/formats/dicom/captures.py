@@ -34,11 +34,9 @@ _WIDTH_PX: Final = 1388
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
-_MOST_LINES: Final = 40
-"""An impression is printed whole, or with the number of sentences that are missing."""
+_MOST_LINES: Final = 40  # An impression is printed whole, or with the number of sentences that are missing
 _MOST_ROWS: Final = 12  # lesions
-_TIE: Final = "\u00b7"
-"""Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
+_TIE: Final = "\u00b7"  # Stands for the blank before a unit while lines are folded; ASCII text cannot hold it
 _UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")  # blank that no line ends with
 # Colours of the words that the object is a draft, and of each concern.
 DRAFT: Final[Colour] = (255, 196, 61)

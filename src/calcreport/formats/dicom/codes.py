@@ -16,8 +16,7 @@ from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClas
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.rules.regions import name_areas
 
-PRIVATE_SCHEME: Final = "99CALCREPORT"
-"""Coding scheme designator of what the standard has no code for."""
+PRIVATE_SCHEME: Final = "99CALCREPORT"  # Coding scheme designator of what the standard has no code for
 
 KeyT = TypeVar("KeyT", bound=str)  # word of the report
 
@@ -42,8 +41,7 @@ def __getattr__(name: str) -> Code:
 OF_MINERAL: Final = _table("of_mineral", str)
 """Numbers of the mineral on CT by their path in `Lesion`, in the order they are written."""
 
-OF_MASS: Final = _table("of_mass", str)
-"""Numbers of the whole mass, which no name shares with the mineral."""
+OF_MASS: Final = _table("of_mass", str)  # Numbers of the whole mass, which no name shares with the mineral
 
 # Red flags by their names in the report, and the report's other words.
 FLAGS: Final = _table("flags", str)

@@ -27,8 +27,7 @@ from calcreport.model.lesion import CtFindings
 from calcreport.model.report import Concern, FlagState, Report
 from calcreport.text.impression import FLAG_NAMES, size_limit
 
-LONGEST: Final = 64
-"""Characters of a DICOM long string."""
+LONGEST: Final = 64  # Characters of a DICOM long string
 
 # Words of the Series Description: of flags, and of the worst concern where no flag is met.
 _WORDS: Final = table_of("flag_words")
@@ -70,8 +69,7 @@ def _join_words(words: Sequence[str], room: int) -> str:
     return f"{len(words)} red flags"
 
 
-SERIAL_NUMBER: Final = "0"
-"""The standard wants one of every device; software has none."""
+SERIAL_NUMBER: Final = "0"  # The standard wants one of every device; software has none
 
 SERIES_NUMBERS: Final = MappingProxyType({"sr": 9901, "seg": 9902, "sc": 9903, "pdf": 9904})
 """Series Number of each kind of object, behind those a scanner gives."""

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
-Loop = list[tuple[int, int]]
-"""Corners of a closed line as (column, row); the last one joins the first."""
+Loop = list[tuple[int, int]]  # Corners of a closed line as (column, row); the last one joins the first
 
-_STEPS: Final = ((1, 0), (0, 1), (-1, 0), (0, -1))
-"""Right, down, left, up as (column, row): clockwise in an image."""
+_STEPS: Final = ((1, 0), (0, 1), (-1, 0), (0, -1))  # Right, down, left, up as (column, row): clockwise in an image
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

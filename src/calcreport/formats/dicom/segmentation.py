@@ -40,8 +40,7 @@ MaskT = TypeVar("MaskT", VoxelMask, PixelMask)  # of the measured series, or of 
 _FAMILY: Final = Code("123101", "DCM", "Neighborhood Analysis")  # of the algorithm
 _LABEL: Final = "CALCIFICATION"  # of the object
 _DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"  # of the object
-_FULL: Final = 255
-"""A pixel that is all mask, where a pixel has a byte; none is in part."""
+_FULL: Final = 255  # A pixel that is all mask, where a pixel has a byte; none is in part
 
 # Colours in CIELab: the first hue is cyan, that of the outlines on the key images, each other as far as can be from all
 # before it; a mass has the hue of its lesion, darker.

@@ -31,8 +31,7 @@ from calcreport.model.uids import derive_uid
 from calcreport.text.statements import Statements
 from calcreport.text.wording import Presenter, present
 
-REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-"""What names an object."""
+REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")  # What names an object
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 """Less strict than the standard: scanners write components that begin with a zero."""
 

@@ -31,8 +31,7 @@ PREVIEW: Final = "preview of "
 _OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")  # start of the names of the overviews of all series
 _LEAST_DAYS: Final = 3  # of a curve: two lengths are compared in words
 _MOST_EXCLUDED: Final = 200  # rows of the excluded list; the JSON report has them all
-_MOST_OPEN: Final = 3
-"""Lesions whose details stand open: as many as the text describes in full."""
+_MOST_OPEN: Final = 3  # Lesions whose details stand open: as many as the text describes in full
 _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
 _LONGEST_ON_PAGE: Final = 324

@@ -18,12 +18,10 @@ from calcreport.formats.page import as_html
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Report
 
-STYLE: Final = "report_pdf.css"
-"""Template with the rules for paper that a browser does not know."""
+STYLE: Final = "report_pdf.css"  # Template with the rules for paper that a browser does not know
 
 _EPOCH: Final = "SOURCE_DATE_EPOCH"  # variable that fontTools reads the time from
-_CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
-"""Loggers that quote what they stumble over."""
+_CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")  # Loggers that quote what they stumble over
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:

@@ -15,8 +15,7 @@ from calcreport.model.report import Concern
 QC_FILE: Final = "qc.html"  # beside the folders of the studies
 _TEMPLATE: Final = "qc.html.j2"  # of the page
 _SCRIPT: Final = "qc.js"  # the one script of the page
-_MOST_ROWS: Final = 20_000
-"""Rows a browser still sorts in a second; those most in need of a look are kept."""
+_MOST_ROWS: Final = 20_000  # Rows a browser still sorts in a second; those most in need of a look are kept
 _RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}  # by concern
 
 

@@ -61,10 +61,8 @@ def _mark_directions(panel: Image.Image, view: FilmView, *, size: int) -> None:
         drawing.write_directions(panel, right, down, size=size)
 
 
-PREVIEW_PX: Final = 1100
-"""Longest edge of the film on the page."""
-_GREYS: Final = 240
-"""Greys of the picture file; the other places of its palette hold the colours that are drawn."""
+PREVIEW_PX: Final = 1100  # Longest edge of the film on the page
+_GREYS: Final = 240  # Greys of the picture file; the other places of its palette hold the colours that are drawn
 _PALETTE: Final[tuple[drawing.Colour, ...]] = (
     *((grey, grey, grey) for grey in (round(255 * place / (_GREYS - 1)) for place in range(_GREYS))),
     drawing.MINERAL,
@@ -74,8 +72,7 @@ _PALETTE: Final[tuple[drawing.Colour, ...]] = (
 """Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
 _PALETTE_BYTES: Final = [channel for colour in _PALETTE for channel in colour]  # as Pillow takes it
 _SMALLEST_TEXT_PX: Final = 16  # of the large picture
-_PREVIEW_TEXT_PX: Final = 27
-"""Readable where the page shows the preview at under half its size."""
+_PREVIEW_TEXT_PX: Final = 27  # Readable where the page shows the preview at under half its size
 _NARROWEST_PX: Final = 420  # a picture, for its title
 _LINES_PER_FILM: Final = 55
 """Text is this many times smaller than the film is long, so that it can be read when the whole film fills a screen."""
@@ -172,11 +169,9 @@ _CONTEXT_PX: Final = (268, 330)  # largest width and height of the small whole f
 _SMALLEST_VIEW_PX: Final = 130.0
 """A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
 _ROOM: Final = 2.0  # the view is this many times as wide as the lesion
-_FARTHEST: Final = 1.35
-"""The skin line is taken into the view where that widens it no more than this many times."""
+_FARTHEST: Final = 1.35  # The skin line is taken into the view where that widens it no more than this many times
 
-_SKIN_ROOM: Final = 0.15
-"""Part of the view kept free beyond the skin line, where the distance is written."""
+_SKIN_ROOM: Final = 0.15  # Part of the view kept free beyond the skin line, where the distance is written
 
 _LEAST_RANGE: Final = 80.0
 """Contrast is stretched to no fewer greys of the film: noise would look like a finding, and bone be lost."""

@@ -22,11 +22,9 @@ from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.wording import Presenter, present, spell_distance
 
-SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
-"""Lengths a scale bar may have, mm."""
+SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)  # Lengths a scale bar may have, mm
 _CONTEXT_PX: Final = 268  # largest width and height of the whole slice, small
-_SMALLEST_VIEW_MM: Final = 70.0
-"""A small deposit is shown with at least this much of the patient around it."""
+_SMALLEST_VIEW_MM: Final = 70.0  # A small deposit is shown with at least this much of the patient around it
 _ROOM: Final = 2.2  # the view is this many times as wide as the lesion
 _SKIN_REACH_MM: Final = 60.0  # a skin line up to this long is taken into the view
 

@@ -38,8 +38,7 @@ _IMAGING: Final = {"system": f"{_TERMINOLOGY}/observation-category", "code": "im
 _UNKNOWN: Final = {"system": f"{_TERMINOLOGY}/data-absent-reason", "code": "unknown"}
 _ACCESSION: Final = {"coding": [{"system": f"{_TERMINOLOGY}/v2-0203", "code": "ACSN", "display": "Accession ID"}]}
 
-SYSTEMS: Final = table_of("fhir_systems")
-"""URI of a coding system by its name in HL7 version 2."""
+SYSTEMS: Final = table_of("fhir_systems")  # URI of a coding system by its name in HL7 version 2
 OURS: Final = f"urn:oid:{derive_uid('code system', 'calcreport')}"
 """Coding system of our own names; fixed, as the name it is derived from."""
 
@@ -53,8 +52,7 @@ _UID: Final = re.compile(r"(?=.{1,64}\Z)[0-2](\.(0|[1-9][0-9]*))+\Z", re.ASCII)
 """Object identifier, at most as long as DICOM allows."""
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())  # values that say nothing
 
-Element = dict[str, Any]
-"""Part of a resource; what says nothing in it is left out when the bundle is written."""
+Element = dict[str, Any]  # Part of a resource; what says nothing in it is left out when the bundle is written
 Addresses = dict[str, str]
 """``urn:uuid:`` of every resource by its kind, of lesions also by their id; of one study always the same."""
 

@@ -34,8 +34,7 @@ _ORDER_DETAIL: Final = "O"
 _WITHDRAWN: Final = "D"
 
 _NAMING: Final = frozenset(("id", "tracking_uid"))  # items that say which lesion is withdrawn
-_MOST_TEXT: Final = 60_000
-"""Characters of one formatted text, escapes included; the standard allows 65,536."""
+_MOST_TEXT: Final = 60_000  # Characters of one formatted text, escapes included; the standard allows 65,536
 _LONGEST_ID: Final = 20  # characters that a message control id and a sub-id may have
 _LONGEST_TEXT: Final = 199
 """Characters of a string (ST); longer texts for readers end in dots, identifiers are never cut."""

@@ -29,36 +29,29 @@ class Code(NamedTuple):
     meaning: str
 
 
-OUR_SYSTEM: Final = "99CALCREPORT"
-"""Coding system of our own names in HL7 version 2 and in DICOM objects."""
+OUR_SYSTEM: Final = "99CALCREPORT"  # Coding system of our own names in HL7 version 2 and in DICOM objects
 
 UNITS: Final = {"mm": "mm", "mm3": "mm3", "[hnsf'U]": "HU", "1": "1", "{pixels}": "pixels"}
 """How units are read, by their UCUM code."""
 
-STUDY_UID: Final = Code("DCM", "113014", "DICOM Study")
-"""Concept of the study's identifier."""
-FINDING: Final = Code("DCM", "121071", "Finding")
-"""Concept of a lesion."""
+STUDY_UID: Final = Code("DCM", "113014", "DICOM Study")  # Concept of the study's identifier
+FINDING: Final = Code("DCM", "121071", "Finding")  # Concept of a lesion
 
 
 def _table(name: str) -> dict[str, Code]:
     return {word: Code(*row) for word, row in rows_of(name).items()}
 
 
-SERVICES: Final = _table("services")
-"""What was reported on, by modality."""
+SERVICES: Final = _table("services")  # What was reported on, by modality
 
 REPORT: Final = Code("LN", "18748-4", "Diagnostic Imaging Report")
 """For every other modality, and for text outside any section."""
 
-DEPARTMENTS: Final = table_of("departments")
-"""Diagnostic service section (HL7 table 0074) by modality."""
+DEPARTMENTS: Final = table_of("departments")  # Diagnostic service section (HL7 table 0074) by modality
 
-OTHER_DEPARTMENT: Final = ("RAD", "Radiology")
-"""The same for every other modality."""
+OTHER_DEPARTMENT: Final = ("RAD", "Radiology")  # The same for every other modality
 
-SECTIONS: Final = _table("sections")
-"""Sections of the text that have a code; the others go by our own names."""
+SECTIONS: Final = _table("sections")  # Sections of the text that have a code; the others go by our own names
 
 SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
 """Sides that have a code."""
@@ -67,8 +60,7 @@ _SITES: Final = _table("sites") | _table("further_sites")  # parts of the body, 
 REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in table_of("regions")}
 """Region by its name in the report; any other stays text."""
 
-_LARGEST: Final = 1e9
-"""No length, volume or density of a patient comes near it; what does is damage."""
+_LARGEST: Final = 1e9  # No length, volume or density of a patient comes near it; what does is damage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

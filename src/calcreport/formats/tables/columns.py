@@ -14,8 +14,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from calcreport.model.report import Flags, Lesion, Record, Report, Study, Technique
 
-Cell = str | float | int | bool | None
-"""A cell; ``None`` is an empty one: not measurable, not known."""
+Cell = str | float | int | bool | None  # A cell; ``None`` is an empty one: not measurable, not known
 Row = Mapping[str, Cell]  # by column
 Kind = Literal["text", "number", "integer", "boolean"]  # of a column
 
@@ -28,8 +27,7 @@ _DATES: Final = ("_date", "_since")  # ends of names of columns with dates of a 
 _DIRECTIONS: Final = ("row", "column", "slice")  # of spacing
 _AXES: Final = ("x", "y", "z")  # patient LPS
 _STATUSES: Final = ("reported", "no_calcification", "refused")  # outcomes of the analysis
-_OLDEST: Final = 90
-"""Years: from here an age may identify, and all are one group."""
+_OLDEST: Final = 90  # Years: from here an age may identify, and all are one group
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ from calcreport.service.web import shut
 
 _CONNECTIONS_PER_ASSOCIATION: Final = 2
 """Connections that have not yet asked for an association may be as many again as there are associations."""
-_SILENT_S: Final = 1.0
-"""An association without an image that was silent for so long may have to give way."""
+_SILENT_S: Final = 1.0  # An association without an image that was silent for so long may have to give way
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

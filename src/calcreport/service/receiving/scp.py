@@ -41,19 +41,15 @@ PROCESSING_FAILURE: Final = 0x0110
 OUT_OF_RESOURCES: Final = 0xA700
 NOT_AS_ANNOUNCED: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
-_OFFERED_PDU_BYTES: Final = 131_072
-"""Largest protocol data unit offered to senders: what dcmtk fills."""
+_OFFERED_PDU_BYTES: Final = 131_072  # Largest protocol data unit offered to senders: what dcmtk fills
 _LARGEST_COMMAND: Final = 65_536  # bytes
 _LARGEST_UNSTREAMED: Final = 1 << 20
 """Most bytes of a data set that go to no file: only C-STORE has one, and that is streamed."""
-_MOST_PENDING: Final = 8
-"""Most requests a peer may send without waiting for the answer; one is what was negotiated."""
+_MOST_PENDING: Final = 8  # Most requests a peer may send without waiting for the answer; one is what was negotiated
 _NOT_AUTHENTIC: Final = frozenset(("association.address_not_welcome", "association.no_handshake"))
 """Ends of connections that the audit repository learns of."""
-_STOP_S: Final = 9.0
-"""Patience with messages in flight when the service stops."""
-_FAREWELL_S: Final = 1.0
-"""Patience with peers that know that the association is over."""
+_STOP_S: Final = 9.0  # Patience with messages in flight when the service stops
+_FAREWELL_S: Final = 1.0  # Patience with peers that know that the association is over
 
 
 @dataclass(eq=False)

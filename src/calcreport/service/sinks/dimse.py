@@ -22,8 +22,7 @@ from calcreport.service.adapter_settings import DimsePeerSettings, DimseSinkSett
 from calcreport.service.delivery import Delivery
 from calcreport.service.web import Deadline, shut, tls_context
 
-DUPLICATE: Final = 0x0111
-"""Status of an archive that has the instance already; our UIDs follow from the content."""
+DUPLICATE: Final = 0x0111  # Status of an archive that has the instance already; our UIDs follow from the content
 _TRY_AGAIN: Final = frozenset((0x0110, 0x0124))  # a failure in processing, a right that is not given yet
 _ORDER: Final[tuple[tuple[ObjectKind, str], ...]] = (
     ("seg", "seg*.dcm"), ("sc", "sc_*.dcm"), ("pdf", "report_pdf*.dcm"), ("sr", "*.dcm"),

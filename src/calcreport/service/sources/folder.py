@@ -20,11 +20,9 @@ from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.sources.polled import Source
 
-_MOST_FILES: Final = 500_000
-"""Files that are looked at; more is a mistyped path."""
+_MOST_FILES: Final = 500_000  # Files that are looked at; more is a mistyped path
 _BLOCK: Final = 1 << 20  # bytes read at a time
-_REMEMBERED: Final = 200
-"""Files taken between two times the cursor is written."""
+_REMEMBERED: Final = 200  # Files taken between two times the cursor is written
 
 
 class FolderSource(Source[FolderSourceSettings, frozenset[str]]):

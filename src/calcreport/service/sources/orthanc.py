@@ -20,12 +20,10 @@ from calcreport.service.journal import Journal
 from calcreport.service.sources.polled import WebSource, cursor_from, is_uid
 from calcreport.service.web import MissingError, WebError
 
-_PAGE: Final = 1000
-"""Changes asked for at a time."""
+_PAGE: Final = 1000  # Changes asked for at a time
 _KNOWN_SERIES: Final = 10_000
 """Series whose study is remembered, so that it is asked for once and not for every instance."""
-_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-"""Orthanc's name of a resource."""
+_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # Orthanc's name of a resource
 _LONGEST_UID: Final = 256  # bytes of an answer
 
 

@@ -27,8 +27,7 @@ Cursor = TypeVar("Cursor")
 Model = TypeVar("Model", bound=BaseModel)
 
 _FIRST_WAIT_S: Final = 5.0  # after the first failure
-_STEADY_S: Final = 300.0
-"""A source that ran for so long before it failed has recovered: its wait begins anew."""
+_STEADY_S: Final = 300.0  # A source that ran for so long before it failed has recovered: its wait begins anew
 _UID: Final = re.compile(r"[0-9.]{1,64}")  # PS3.5 section 9.1, loosely
 
 
