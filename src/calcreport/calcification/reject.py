@@ -169,7 +169,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
     (lambda c: is_contrast_pool(c.scene, c.focus) or _share(c, c.scene.bones.pools) >= HALF,
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
-    (_is_cut_beside_bone,
+    (lambda c: _is_cut_beside_bone(c),  # noqa: PLW0108 - defined below
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
