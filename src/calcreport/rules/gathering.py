@@ -94,11 +94,11 @@ def gather_facts(
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or _image_facts(lesion, findings, policy)
-        told = complaints[not is_apart or all(apart)] | images
-        case = shared | told | {"place.is_apart": answer(is_yes=is_apart)}
+        own = complaints[not is_apart or all(apart)] | images
+        case = shared | own | {"place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         if has_mass and lesion.mass.present is not YesNo.YES and _is("named_vascular", case, ruleset):
-            case |= complaints[False]  # what is said of a lump is about the mass, not about a plaque beside it
+            case |= complaints[False]  # symptoms, palpation and growth belong to the mass, not to a plaque beside it
         cases.append(case)
     every = list(zip(lesions, cases, strict=True))
     together, phleboliths = _patient_facts(every, ruleset), _phleboliths_by_place(every, ruleset)
