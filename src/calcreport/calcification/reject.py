@@ -169,7 +169,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
     (lambda c: is_contrast_pool(c.scene, c.focus) or _share(c, c.scene.bones.pools) >= HALF,
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
-    (lambda c: _is_cut_beside_bone(c),  # noqa: PLW0108 - defined below
+    (lambda c: _is_cut_beside_bone(c.scene, c.focus),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
@@ -276,10 +276,9 @@ def _meets_padding(case: _Case) -> bool:
     return bool(is_padding.any())
 
 
-def _is_cut_beside_bone(case: _Case) -> bool:
+def _is_cut_beside_bone(scene: Scene, focus: Focus) -> bool:
     """Whether the scan cuts a small piece close to the skeleton, or on a bone that only its map shows."""
-    focus = case.focus
-    gap_mm = 0.0 if _share(case, case.scene.bones.bone) > 0 else focus.bone_gap_mm
+    gap_mm = 0.0 if scene.share_on_grid(scene.bones.bone, focus.component) > 0 else focus.bone_gap_mm
     return focus.touches_border and any(gap_mm < gap and focus.volume_mm3 < most for gap, most in BORDER_GAPS)
 
 
