@@ -243,7 +243,9 @@ def _settled(words: Presenter, *, is_brief: bool) -> list[str]:
             if holders and not (is_brief and key in named):
                 named.add(key)
                 ids = tuple(lesion.id for lesion in holders) if len(lesions) > 1 else (key,)
-                by_holders.setdefault(("",) if is_brief else ids, []).append(_with_value(key, name, holders, words))
+                is_bare = is_brief and key == "history"  # why it counts takes many words
+                flag = name if is_bare else _with_value(key, name, holders, words)
+                by_holders.setdefault(("",) if is_brief else ids, []).append(flag)
         for ids, flags in by_holders.items():
             text = words.say(f"section.flag.{state}", flag=capitalise(", ".join(flags)))
             phrases.append(f"{text} ({_name_ids(ids, words)})" if len(lesions) > 1 and not is_brief else text)
