@@ -356,4 +356,5 @@ def _row(film: FilmImage, reason: ExclusionReason, detail: str, centre: PixelPoi
 
 
 def _centre(mask: Mask, offset: tuple[int, int], reduced: ReducedFilm) -> PixelPoint:
-    return _point((np.argwhere(mask).mean(axis=0) + offset) * reduced.factor + (reduced.factor - 1) / 2)
+    middle = np.argwhere(mask).mean(axis=0) + offset
+    return _point(middle * reduced.factor + (reduced.factor - 1) / 2)
