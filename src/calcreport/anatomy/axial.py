@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Ints, Mask, Spacing
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, chosen
+from calcreport.anatomy.labelling import label, label_planes
+from calcreport.anatomy.morphology import chosen
 from calcreport.model.geometry import VolumeGeometry
 
 
@@ -115,7 +116,7 @@ def along(mask: Mask, *axes: int) -> Mask:
 
 def find_sections(mask: Mask, pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
-    labels, count = ndimage.label(mask, structure=TOUCHING_IN_PLANE)
+    labels, count = label_planes(mask)
     at = np.flatnonzero(labels)
     own = labels.ravel()[at] - 1
     row, column = np.divmod(at, mask.shape[2])
@@ -135,5 +136,5 @@ def find_sections(mask: Mask, pixel_mm2: float) -> Sections:
 def lasting(mask: Mask, least: int, *, gap: int) -> Mask:
     """Runs of levels (shape ``(levels,)``) that hold over at least so many, gaps of twice `gap` filled."""
     closed = ndimage.binary_closing(np.pad(mask, gap), iterations=gap)[gap:-gap]
-    labels, _ = ndimage.label(closed)
+    labels, _ = label(closed)
     return chosen(labels, np.bincount(labels) >= least)

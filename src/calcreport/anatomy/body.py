@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Ints, Labels, Mask, Spacing
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.morphology import ALL_AXES, chosen, close_planes, dilate, erode, open_planes, outside_planes
 
 TISSUE_HU: Final = -300  # Denser blocks are tissue or table: between fat (-120) and foam (below -800), halfway to air
@@ -52,7 +53,7 @@ def find_body(coarse: CoarseVolume) -> Body:
     tissue = coarse.hu > TISSUE_HU
     # Shells of tables, sheets and clothes are thinner than two blocks; opening within slices removes them.
     opened = open_planes(tissue, "square")
-    labels, count = ndimage.label(opened)
+    labels, count = label(opened)
     if count == 0:
         return Body(mask=np.zeros_like(tissue), outside=np.ones_like(tissue), firm=np.zeros_like(tissue))
     body = _parts_of_body(coarse, opened, labels)[labels]
@@ -93,7 +94,7 @@ def _without_cut_gas(outside: Mask, spacing_mm: Spacing) -> Mask:
 
     Which of the two is not seen; as part of the body at its cut edge they stop a skin distance from being claimed.
     """
-    labels, count = ndimage.label(outside)
+    labels, count = label(outside)
     if count < 2:
         return outside
     broadest = np.max([np.bincount(plane.ravel(), minlength=count + 1) for plane in labels], axis=0)
@@ -143,7 +144,7 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: Mask) -> Envelope:
     soft = inner & (coarse.hu > MUSCLE_HU) & ~bone
     # Vessels, septa and the last of the skin are thinner than muscle.
     muscle = open_planes(soft, "square")
-    labels, count = ndimage.label(muscle | bone)
+    labels, count = label(muscle | bone)
     if count == 0:
         return Envelope(mask=np.zeros_like(body.mask), is_reliable=False)
     sizes = np.bincount(labels.ravel())
@@ -158,7 +159,7 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: Mask) -> Envelope:
 
 def _without_islands(kept: Mask, bone: Mask) -> Mask:
     """Drop lumps that hang on the muscles by a narrow neck and are surrounded by fat: masses, not muscle."""
-    labels, count = ndimage.label(erode(kept, "cross", axes=ALL_AXES, steps=NECK_BLOCKS, beyond=1))
+    labels, count = label(erode(kept, "cross", axes=ALL_AXES, steps=NECK_BLOCKS, beyond=1))
     if count < 2:
         return kept
     # A part cut by the side of the picture may well have its bone outside, and one that runs out of the scan above or

@@ -20,6 +20,7 @@ from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid, volume_noise_hu
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.lumen import MIN_TRUNK_MM2, Outline, find_lumen, find_small_vessels
 from calcreport.anatomy.morphology import chosen, dilate, erode, open_planes, outside_planes
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -81,7 +82,7 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
         middle = np.flatnonzero((bone[planes] & main[planes]).any(axis=(0, 2)))[[0, -1]].mean()
         is_in_front = (np.arange(bone.shape[1]) - middle) * front > 0
         found[planes] = band[planes] & (np.abs(hull) <= WALL_MM) & is_in_front[:, None]
-    labels, count = ndimage.label(found)
+    labels, count = label(found)
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
@@ -256,7 +257,7 @@ def _middle_planes(own: Mask, grid: Grid) -> slice:
 
 def _is_crowd(bone: Mask, grid: Grid) -> bool:
     """Whether a slice shows as many bones as hand or foot has, and they outline no trunk."""
-    return max(ndimage.label(plane)[1] for plane in bone) >= MIN_CROWD and beyond_hull_mm(bone, grid) is None
+    return max(label(plane)[1] for plane in bone) >= MIN_CROWD and beyond_hull_mm(bone, grid) is None
 
 
 class _Pieces:
@@ -264,7 +265,7 @@ class _Pieces:
 
     def __init__(self, volume: CtVolume, grid: Grid, dense: Mask, lumen_hu: float | None, noise_hu: float) -> None:
         self.volume, self.grid = volume, grid
-        self.labels, count = ndimage.label(dense, structure=np.ones((3, 3, 3)))
+        self.labels, count = label(dense, corners=True)
         self.boxes = ndimage.find_objects(self.labels)
         number = np.arange(count + 1)
         self.volume_mm3 = np.bincount(self.labels[dense], minlength=count + 1) * float(np.prod(grid.spacing_mm))
@@ -398,7 +399,7 @@ class _Pieces:
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
         fine = min(plane * step[0] + step[0] // 2, self.volume.hu.shape[0] - 1)
-        parts, _ = ndimage.label(solid)
+        parts, _ = label(solid)
         area, places, found = np.bincount(parts.ravel())[1:], ndimage.find_objects(parts), []
         for n in np.argsort(-area, kind="stable")[:SAMPLED_SECTIONS]:
             area_mm2 = float(area[n]) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]

@@ -13,6 +13,7 @@ from skimage.morphology import convex_hull_image
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, along, find_sections
 from calcreport.anatomy.body import CLOSING_BLOCKS, MUSCLE_HU
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
 from calcreport.anatomy.trunk import (
     FACE_MM,
@@ -235,7 +236,7 @@ def find_airway(axial: Axial, lungs: Mask, trunk: Trunk) -> Mask:
     middle = np.where(np.isfinite(trunk.middle), trunk.middle, centres(trunk.main))
     is_tube = (parts.area_mm2 >= AIRWAY_MM2[0]) & (parts.area_mm2 <= AIRWAY_MM2[1])
     is_tube &= np.abs(parts.column - middle[parts.level]) <= axial.columns(AIRWAY_MIDLINE_MM)
-    labels, _ = ndimage.label(np.append(False, is_tube)[parts.labels], structure=np.ones((3, 3, 3)))
+    labels, _ = label(np.append(False, is_tube)[parts.labels], corners=True)
     # The trachea goes on to the top of the lungs; bronchi of a hilum end below it.
     least, top = axial.levels(MIN_AIRWAY_MM), np.max(np.flatnonzero(is_chest), initial=0)
     stops = [box[0].stop * (box[0].stop - box[0].start >= least) for box in ndimage.find_objects(labels)]

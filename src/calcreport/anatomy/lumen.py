@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Labels, Mask
 from calcreport.anatomy.coarse import Grid
-from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, TOUCHING_IN_PLANE, chosen, dilate, erode, join_neighbours
+from calcreport.anatomy.labelling import label, label_planes
+from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, chosen, dilate, erode, join_neighbours
 from calcreport.anatomy.trunk import GAS_HU
 
 UNENHANCED_HU: Final = 110  # blood without contrast has at most 70 HU, costal cartilage seldom more than 110
@@ -81,7 +82,7 @@ def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     hu = grid.hu
     nothing = np.zeros(hu.shape, dtype=np.bool_)
     flat = _flat(hu, noise_hu) & outline.body
-    labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
+    labels, count = label_planes(flat)
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1]) & sections.is_round
@@ -169,7 +170,7 @@ def find_small_vessels(
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
     if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
         return Lumen(mask=found, hu=None, pools=found)
-    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & outline.body, structure=TOUCHING_IN_PLANE)
+    labels, count = label_planes((grid.hu > UNENHANCED_HU) & outline.body)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
     np.maximum.at(peak, labels[inside], grid.hu[inside])
@@ -182,7 +183,7 @@ def find_small_vessels(
     apart &= longest_mm <= MAX_OBLIQUE * 2 * np.sqrt(area / np.pi)
     if not apart.any():
         return Lumen(mask=found, hu=None, pools=found)
-    chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
+    chains, _ = label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
         peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))
@@ -216,7 +217,7 @@ def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
     In a trunk seen whole a tube near the middle plane, not in front, proves enhancement, or two that mirror each other;
     elsewhere there is no bowel, or its place is not known.
     """
-    labels, count = ndimage.label(dilate(tubes, "cross", axes=(0,)))
+    labels, count = label(dilate(tubes, "cross", axes=(0,)))
     places = [_place((labels == n) & tubes, grid, outline) for n in range(1, count + 1)]
     aside_mm, row_mm, depth, mean_hu = np.array(places).reshape(-1, 4).T
     found = np.isnan(aside_mm) | ((np.abs(aside_mm) <= GREAT_VESSELS_MM) & (depth >= MIN_DEPTH))
@@ -251,7 +252,7 @@ def _place(part: Mask, grid: Grid, outline: Outline) -> tuple[float, float, floa
 
 def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     """The vessels, and of the rest what has a chamber's size or goes on from them, slice by slice or along the scan."""
-    labels, count = ndimage.label(core & ~tubes)
+    labels, count = label(core & ~tubes)
     keep = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
     keep[labels[dilate(tubes, "cross", axes=ALL_AXES)]] = True
     # An injected vein too dense for the core has no label, like all that is around the vessels.
@@ -260,7 +261,7 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
 
 def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
     """Parts that run far enough along the scan, over gaps of two slices where bridged."""
-    labels, count = ndimage.label(dilate(mask, "cross", axes=(0,)) if is_bridged else mask)
+    labels, count = label(dilate(mask, "cross", axes=(0,)) if is_bridged else mask)
     is_long = np.zeros(count + 1, dtype=np.bool_)
     needed = min(MIN_TUBE_MM, MIN_TUBE_SHARE * len(mask) * grid.spacing_mm[0])
     for n, box in enumerate(ndimage.find_objects(labels), start=1):

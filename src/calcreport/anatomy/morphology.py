@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from calcreport.anatomy.arrays import Ints, Labels, Mask
+from calcreport.anatomy.labelling import label_planes
 from calcreport.processes.threads import MOST_THREADS, map_in_threads
 
 Element = Literal["cross", "square", "disc"]
@@ -21,8 +21,6 @@ corners of a box five voxels wide round."""
 
 IN_PLANE: Final = (1, 2)  # Axes of a slice: row and column
 ALL_AXES: Final = (0, 1, 2)  # slice, row and column
-TOUCHING_IN_PLANE: Final = ndimage.generate_binary_structure(3, 1) & np.array([[[False]], [[True]], [[False]]])
-"""Structure of `ndimage.label` for what touches within a slice."""
 SHARED_VOXELS: Final = 500_000  # Voxels from which a mask is shared between threads
 # elements that are joined one after the other
 _PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square")}
@@ -85,7 +83,7 @@ def _by_slabs(work: Callable[[Mask], Mask], mask: Mask) -> Mask:
 
 
 def _outside(mask: Mask) -> Mask:
-    labels, count = ndimage.label(~mask, structure=TOUCHING_IN_PLANE)
+    labels, count = label_planes(~mask)
     is_open = np.zeros(count + 1, dtype=np.bool_)
     for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         is_open[side] = True

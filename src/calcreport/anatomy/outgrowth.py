@@ -17,7 +17,8 @@ from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask, Spacing
 from calcreport.anatomy.components import Components, box_of, paint
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, enlarged, erode, outside_planes
+from calcreport.anatomy.labelling import label, label_planes
+from calcreport.anatomy.morphology import Element, dilate, enlarged, erode, outside_planes
 
 GRID_MM: Final = 1.5  # In-plane pixel of the outlines compared, mm
 STEP_MM: Final = 3.0  # Distance between the outlines compared along the scan, mm
@@ -46,7 +47,7 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
     outlines, density = ~outside_planes(paint(components, members, box, step)), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     found: list[Ints] = []
-    labels, _ = ndimage.label(_residual(outlines, density, grid_mm), structure=np.ones((3, 3, 3)))
+    labels, _ = label(_residual(outlines, density, grid_mm), corners=True)
     for i, place in enumerate(ndimage.find_objects(labels), start=1):
         part, planes = labels[place] == i, place[0]
         if float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
@@ -65,7 +66,7 @@ def find_outgrowths(hu: Hu, components: Components, skeleton: Mask, spacing_mm: 
 def _residual(outlines: Mask, density: Hu, grid_mm: tuple[float, ...]) -> Mask:
     """What lies outside the bone's own course, on the grid of outlines."""
     grown, kernel = dilate(outlines, _disc(SLACK_MM, grid_mm)), _disc(MIN_THICKNESS_MM / 2, grid_mm)
-    labels, _ = ndimage.label(outlines, structure=TOUCHING_IN_PLANE)
+    labels, _ = label_planes(outlines)
     boxes, area = ndimage.find_objects(labels), np.bincount(labels.ravel())
     is_shaft = cache(lambda n: _is_shaft(labels[boxes[n - 1]][0] == n, density[boxes[n - 1]][0], grid_mm))
 
@@ -119,7 +120,7 @@ def _lies_on_cortex(part: Mask, outlines: Mask, density: Hu) -> bool:
     laid on a bone has the bone's intact cortex underneath.
     """
     plane = int(part.sum(axis=(1, 2)).argmax())
-    labels, _ = ndimage.label(outlines[plane])
+    labels, _ = label(outlines[plane])
     index = np.argwhere(part[plane])
     bone = labels == np.bincount(labels[tuple(index.T)]).argmax()
     middle, outgrowth = np.argwhere(bone & ~part[plane]).mean(0), index.mean(0)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Mask
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.morphology import (
     IN_PLANE,
     chosen,
@@ -85,7 +86,7 @@ def find_lungs(axial: Axial) -> Mask:
     """Aerated lung with its vessels."""
     hu = axial.hu
     light = open_planes((hu > LUNG_HU[0]) & (hu < LUNG_HU[1]), "square")
-    labels, count = ndimage.label(light)
+    labels, count = label(light)
     volume_mm3 = np.bincount(labels.ravel()) * float(np.prod(axial.spacing_mm))
     keep = volume_mm3 >= np.where(np.isin(np.arange(count + 1), labels[-1]), *MIN_LUNG_MM3)
     aside = ((0, 0), (3, 3), (3, 3))

@@ -17,6 +17,7 @@ from calcreport.anatomy.arrays import Floats, Ints, Mask
 from calcreport.anatomy.body import Body, Envelope
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import box_of
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
 from calcreport.anatomy.trunk import FAT_HU
 from calcreport.calcification.edges import crossings
@@ -229,7 +230,7 @@ def _lump_around(volume: CtVolume, coarse: CoarseVolume, voxels: Ints, smooth: M
     own[tuple((voxels - low).T)] = True
     soft |= own
     inside = np.stack([ndimage.distance_transform_edt(np.pad(p, 1), sampling=spacing[1:])[1:-1, 1:-1] for p in soft])
-    cores, _ = ndimage.label(inside > NECK_MM)
+    cores, _ = label(inside > NECK_MM)
     held = np.bincount(cores[own & (cores > 0)])
     if held.size < 2:
         return None

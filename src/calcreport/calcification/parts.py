@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from calcreport.anatomy.arrays import Floats, Ints, Mask, Spacing
+from calcreport.anatomy.labelling import label
 
 SMALLEST_VOXELS: Final = 3  # Smaller parts are left out, unless there are no others
 SUBSTANTIAL_SHARE: Final = 0.02  # A deposit counts among the foci from this share of the largest one's volume on
@@ -67,7 +68,7 @@ class Parts:
 
 def find_parts(inside: Mask, spacing: Spacing) -> Parts:
     """Separate deposits of a lesion of shape ``(slices, rows, columns)``, at least one voxel."""
-    labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    labels, count = label(inside, corners=True)
     counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     kept = np.flatnonzero(counts >= SMALLEST_VOXELS) if (counts >= SMALLEST_VOXELS).any() else np.arange(count)
     boxes = ndimage.find_objects(labels)

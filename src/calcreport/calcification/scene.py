@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from calcreport.anatomy.arrays import Ints, Mask, Spacing
 from calcreport.anatomy.body import Body
@@ -16,6 +15,7 @@ from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import BONE_HU, MIN_SMALL_BONE_MM3, BoneMap
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, box_of
+from calcreport.anatomy.labelling import label
 from calcreport.anatomy.morphology import dilate
 from calcreport.anatomy.trunk import GAS_HU
 from calcreport.model.image import CtVolume
@@ -110,7 +110,7 @@ class Scene:
         """Dense pieces on the grid of the bones, without bones and blood, half of which lies in the cage."""
         grid, bones = self.bones.grid, self.bones
         dense = (grid.hu >= BONE_HU) & ~bones.bone & ~bones.lumen
-        labels, count = ndimage.label(dense, structure=np.ones((3, 3, 3)))
+        labels, count = label(dense, corners=True)
         blocks = self.coarse.of_fine(np.argwhere(dense) * np.array(grid.step) + np.array(grid.first))
         held = np.bincount(labels[dense], self.places.cage[tuple(blocks.T)], count + 1)
         share = held / np.maximum(np.bincount(labels[dense], minlength=count + 1), 1)

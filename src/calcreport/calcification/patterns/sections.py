@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Hu, Ints, Mask, Spacing
+from calcreport.anatomy.labelling import label
 
 SHELL_DEPTH: Final = 0.35  # Outer part of a cross-section, as a share of its greatest depth, that counts as shell
 CORE_DEPTH: Final = 0.6  # Inner part that counts as core
@@ -126,7 +127,7 @@ def _hole_sizes(plane: Hu, least_hu: float) -> Ints:
     from skimage.morphology import reconstruction  # noqa: PLC0415 - not needed without a lesion
 
     ground, flood = (np.pad(v, 1, constant_values=plane.min()) for v in (plane, np.full_like(plane, plane.max())))
-    labels, _ = ndimage.label(reconstruction(flood, ground, method="erosion") - ground > least_hu)
+    labels, _ = label(reconstruction(flood, ground, method="erosion") - ground > least_hu)
     return np.asarray(np.bincount(labels.ravel())[1:])
 
 
@@ -136,7 +137,7 @@ def count_peaks(hu: Hu, inside: Mask, height_hu: float) -> int:
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
     values = np.where(inside, hu, -1024)[:, ::stride, ::stride].astype(np.int32)
-    return max(1, int(ndimage.label(h_maxima(values, max(1, int(height_hu))), structure=np.ones((3, 3, 3)))[1]))
+    return max(1, int(label(h_maxima(values, max(1, int(height_hu))), corners=True)[1]))
 
 
 def outward_correlation(hu: Hu, inside: Mask, spacing: Spacing) -> float:
