@@ -19,6 +19,7 @@ from typing import Final
 
 LONGEST_S: Final = 120
 """A command that takes longer is ended by SIGALRM."""
+SAMPLE: Final = Path(__file__).parents[2] / "sample_dicoms" / "deep_mass_thigh"
 ENVIRONMENT: Final = {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -71,11 +72,20 @@ def _serve() -> list[str]:
 
 if __name__ == "__main__":
     sys.path.pop(0)  # the folder of this file, which `python -m calcreport` does not see
-    import calcreport.calcification.analysis
     import calcreport.pipeline
-    import calcreport.study.analyse
+    from calcreport.arguments import AnalyzeOptions, request_from
     from calcreport.cli import main
+    from calcreport.dicom import discover
+    from calcreport.study.analyse import analyse_study
+    from calcreport.study.folder import ResultsFolder
 
+    # Tables, templates and what writes DICOM are loaded once and not by every child.
+    with tempfile.TemporaryDirectory() as out:
+        request = request_from(AnalyzeOptions(paths=(str(SAMPLE),), out=out))
+        results = ResultsFolder(Path(out), run_id="0" * 12)
+        results.prepare()
+        with discover(request.paths, settings=request.settings.reading) as found:
+            analyse_study(found.studies[0], request, results, lambda _: None)
     gc.freeze()
     sys.argv = [str(Path(calcreport.__file__).with_name("__main__.py")), *_serve()]
     sys.exit(main())

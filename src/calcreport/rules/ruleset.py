@@ -8,7 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from calcreport.errors import RuleFileError
@@ -95,12 +95,17 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     The order of names decides the order of rows of one kind; a site's own rules replace or extend them: see `lay_over`.
     Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
     """
+    return _load(tuple(texts.items()), None if site_texts is None else tuple(site_texts.items()))
+
+
+@lru_cache(maxsize=4)  # 0.1 s, and a process that serves many studies has one set of them
+def _load(texts: tuple[tuple[str, str], ...], site_texts: tuple[tuple[str, str], ...] | None) -> Ruleset:
     problems: list[str] = []
-    reading = _read_files(texts, _TOP, problems)
+    reading = _read_files(dict(texts), _TOP, problems)
     written = list(reading.rows)
     built_in = {(row.table, row.conclusion) for row in written}
     if site_texts is not None:
-        site = _read_files(site_texts, _TOP_OF_SITE, problems)
+        site = _read_files(dict(site_texts), _TOP_OF_SITE, problems)
         written += site.rows
         lay_over(reading, site, problems)
     reading.rows = share_capabilities(reading.rows, written, problems)
@@ -124,7 +129,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     return Ruleset(
         version=reading.version,
         name="+".join((BUILT_IN, *reading.names)),
-        sha256=_digest(texts, site_texts or {}),
+        sha256=_digest(dict(texts), dict(site_texts or ())),
         warnings=tuple(reading.warnings),
         conditions=conditions,
         tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -72,6 +73,7 @@ class Statements:
         return whole if whole != text else "".join(map(self.reword, re.split(r"([,;:] )", text)))
 
 
+@lru_cache(maxsize=4)
 def parse_statements(bundled: str, site: str | None = None, core: str = "") -> Statements:
     """Read the wording shipped with the program; each id in a site's own TOML text replaces the bundled one.
 
