@@ -19,7 +19,7 @@ def label(mask: Mask, *, corners: bool = False) -> tuple[NDArray[np.int32], int]
     whole = np.ascontiguousarray(mask)  # the order of memory would be the order of numbers
     solid = whole.reshape((1,) * (3 - mask.ndim) + mask.shape)
     connectivity: Literal[6, 26] = 26 if corners else 6
-    labels, count = cc3d.connected_components(solid, connectivity=connectivity, return_N=True, out_dtype="uint32")
+    labels, count = cc3d.connected_components(solid, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
     return labels.view(np.int32).reshape(mask.shape), count
 
 
