@@ -7,6 +7,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calcreport.anatomy.arrays import Mask
 
@@ -16,11 +17,13 @@ def label(mask: Mask, *, corners: bool = False) -> tuple[NDArray[np.int32], int]
 
     The mask has up to three axes. Voxels connect by faces, with `corners` by corners, too.
     """
+    if mask.ndim != 3 or (corners and 1 in mask.shape):  # of which cc3d loses parts that touch at corners
+        numbered, parts = ndimage.label(mask, structure=np.ones((3,) * mask.ndim) if corners else None)
+        return numbered.astype(np.int32, copy=False), parts
     whole = np.ascontiguousarray(mask)  # the order of memory would be the order of numbers
-    solid = whole.reshape((1,) * (3 - mask.ndim) + mask.shape)
     connectivity: Literal[6, 26] = 26 if corners else 6
-    labels, count = cc3d.connected_components(solid, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
-    return labels.view(np.int32).reshape(mask.shape), count
+    labels, count = cc3d.connected_components(whole, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
+    return labels.view(np.int32), count
 
 
 def label_planes(mask: Mask) -> tuple[NDArray[np.int32], int]:
@@ -28,5 +31,5 @@ def label_planes(mask: Mask) -> tuple[NDArray[np.int32], int]:
     slices, rows, columns = mask.shape
     apart = np.zeros((slices, rows + 1, columns), dtype=np.bool_)  # one picture, an empty row below each slice
     apart[:, :-1] = mask
-    labels, count = label(apart.reshape(-1, columns))
+    labels, count = label(apart.reshape(1, -1, columns))
     return np.ascontiguousarray(labels.reshape(apart.shape)[:, :-1]), count

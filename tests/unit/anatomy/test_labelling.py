@@ -10,7 +10,7 @@ from calcreport.anatomy.labelling import label, label_planes
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 1.0])
-@pytest.mark.parametrize("shape", [(40,), (17, 23), (6, 17, 23), (1, 9, 1), (5, 1, 7)])
+@pytest.mark.parametrize("shape", [(40,), (17, 23), (6, 17, 23), (1, 1, 9), (9, 1, 1), (5, 1, 7), (2, 2, 9)])
 @pytest.mark.parametrize("corners", [False, True])
 def test_parts_have_the_numbers_of_scipy(shape: tuple[int, ...], share: float, corners: bool) -> None:
     mask = np.random.default_rng(3).random(shape) < share
