@@ -48,7 +48,7 @@ import calcreport
 from calcreport.calcification.patterns import pattern
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, grade_row, read_table
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
 from calcreport.model.report import DepthClass
 
 TABLE = Path(pattern.__file__).with_name("ct.toml")
@@ -190,7 +190,7 @@ class Fit:
         self.weight = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
         self.drawn = list(self._draw())
-        self.factors = np.array([grade_row(row, self.values)[0] for row in self.drawn])
+        self.factors = np.array([grade_cases(Cases(source="", cases=((row,),)), self.values)[0] for row in self.drawn])
 
     def _grade(self, cases: Cases) -> NDArray[np.float64]:
         return np.asarray(grade_cases(cases, self.values)[0])

@@ -8,12 +8,16 @@ import pytest
 from calcreport.calcification.patterns.pattern import FEATURES, pattern_table
 from calcreport.errors import RuleFileError
 from calcreport.files.settings import settings_from_text
-from calcreport.model.pattern_table import NEEDS, Row, grade_row, read_table, score_patterns
+from calcreport.model.pattern_table import NEEDS, Cases, Row, grade_cases, read_table, score_patterns
 from calcreport.model.terms import PATTERN_LABELS
 
 SIGN = '[sign.flat]\nsource = "proposal"\nrows = [{ feature = "plate", low = 0.2, high = 0.4, falls = true }]\n'
 PATTERN = '[pattern.P11]\nsource = "proposal"\nrows = [{ feature = "flat", low = 0, high = 1 }]\n'
 OWN = {"pattern": {"P11": {"source": "own series", "rows": [{"feature": "longest_mm", "low": 10, "high": 20}]}}}
+
+
+def grade_row(row, values):
+    return grade_cases(Cases(source="proposal", cases=((row,),)), values)
 
 
 def test_every_row_of_the_built_in_table_has_a_source_and_a_known_feature():
