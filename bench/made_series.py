@@ -26,6 +26,9 @@ NOISE_HU: Final = 20.0
 SLICES_A_PHLEBOLITH: Final = 40
 SPECKS_A_SLICE: Final = 0.6
 LESION_RADIUS_MM: Final = 16.0
+SHELL_AT_MM: Final = (265.0, 218.0)
+CLEAR_MM: Final = 20.0
+"""The shell, in the muscle of one thigh; deposits keep clear of it, or both would be one lesion."""
 
 
 FIELD_RADIUS_MM: Final = 150.0
@@ -110,6 +113,8 @@ def _nodules(case: Case, rng: np.random.Generator) -> list[tuple[float, float, f
         for ring_mm, degrees in NODULE_RINGS
         for angle in np.deg2rad(np.arange(30 * (level % 2), degrees + degrees % 360, 60))
     ]
+    shell = (case.slices // 2 * SLICE_MM, *SHELL_AT_MM)
+    places = [place for place in places if np.hypot.reduce(np.subtract(place, shell)) > LESION_RADIUS_MM + CLEAR_MM]
     if len(places) < case.nodules:
         msg = f"no room for {case.nodules} deposits in {case.slices} slices"
         raise ValueError(msg)
@@ -150,12 +155,11 @@ def _add_lesion(hu: NDArray[np.float32], z_mm: float) -> None:
     """Add a calcified shell with a soft centre, in the muscle of one thigh, 36 mm below the bone."""
     if abs(z_mm) >= LESION_RADIUS_MM:
         return
-    centre_mm = (265.0, 218.0)
     outer_mm = float(np.sqrt(LESION_RADIUS_MM**2 - z_mm**2))
-    hu[_disc(*centre_mm, outer_mm)] = 480.0
+    hu[_disc(*SHELL_AT_MM, outer_mm)] = 480.0
     inner_mm = LESION_RADIUS_MM - 4.0
     if abs(z_mm) < inner_mm:
-        hu[_disc(*centre_mm, float(np.sqrt(inner_mm**2 - z_mm**2)))] = 70.0
+        hu[_disc(*SHELL_AT_MM, float(np.sqrt(inner_mm**2 - z_mm**2)))] = 70.0
 
 
 def _template(case: Case, slice_mm: float) -> FileDataset:
