@@ -16,6 +16,8 @@ from calcreport.settings import PolicySettings
 
 DAYS_A_MONTH: Final = 30.4375  # 365.25 / 12
 
+PROBABLY_SAME: Final = "probably the same lesion, paired by side, region and depth without images, and not alone there"
+"""Reason that leaves a change a possible one."""
 _FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 
 ComparedPart = Literal["mass", "mineral"] | None  # what was compared; None for nothing
@@ -41,13 +43,14 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     basis, before_mm = _basis(lesion, prior), prior.max_diameter_mm
     now_mm = _part(lesion, basis).max_diameter_mm
     days = (findings.study_date - day).days if day is not None and findings.study_date is not None else 0
-    reason = prior.reason or _why_not_comparable(lesion, findings, prior, basis)
+    doubt = prior.reason if prior.reason == PROBABLY_SAME else ""
+    reason = (not doubt and prior.reason) or _why_not_comparable(lesion, findings, prior, basis)
     comparable = YesNo.NO if reason else prior.comparable
     growth = LesionGrowth(
         status="matched",
         comparable=comparable,
         earlier_lengths=tuple((past.isoformat(), length_mm) for past, length_mm in prior.earlier_lengths),
-        reason=reason,
+        reason=reason or doubt,
         basis=basis,
         before_mm=before_mm,
         now_mm=now_mm,

@@ -26,6 +26,7 @@ from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.overlay import EarlierSlice, Overlay
 from calcreport.model.report import Lesion, Report, SeriesEntry, YesNo
 from calcreport.rules import decide_and_ask
+from calcreport.rules.growth import PROBABLY_SAME
 from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
 from calcreport.settings import ReadingSettings
 from calcreport.study.ct import measure_ct
@@ -279,9 +280,9 @@ def _with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Repo
     lesions = []
     for finding, lesion in zip(rule_findings.lesions, films.lesions, strict=True):
         prior, then = finding.prior, earlier.get((finding.prior and finding.prior.lesion_id) or "")
-        if prior is not None and then is not None and not prior.reason:
+        if prior is not None and then is not None and prior.reason in {"", PROBABLY_SAME}:
             reason = _why_films_differ([films.films[shadow.film] for shadow in lesion.shadows], then, report)
-            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO} if reason else {})
         lesions.append(finding.model_copy(update={"prior": prior}))
     return rule_findings.model_copy(update={"lesions": tuple(lesions)})
 

@@ -10,7 +10,7 @@ from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import LesionGrowth
 from calcreport.rules import Ruleset, decide
-from calcreport.rules.growth import weigh_growth
+from calcreport.rules.growth import PROBABLY_SAME, weigh_growth
 from calcreport.settings import PolicySettings
 
 POLICY = PolicySettings()
@@ -267,3 +267,22 @@ def test_a_readers_mass_is_not_compared_with_a_contour() -> None:
     prior = {"max_diameter_mm": 40, "basis": "mass", "comparable": "yes", "is_by_reader": False}
     growth = _growth({"mass": {"present": "yes", "max_diameter_mm": 80, "source": "reader"}, "prior": prior})
     assert (growth.change_mm, growth.reason) == (None, "measured along a contour before and by a reader now")
+
+
+@pytest.mark.parametrize(
+    ("now_mm", "flag"),
+    [(60.0, "possible"), (30.5, "cannot_determine"), (30.0, "cannot_determine"), (20.0, "cannot_determine")],
+)
+def test_a_lesion_that_is_only_probably_the_same_neither_grew_nor_is_stable(
+    now_mm: float, flag: str, ruleset: Ruleset
+) -> None:
+    lesion = _lesion(now_mm, 30, comparable="unknown", reason=PROBABLY_SAME, uncertainty_mm=1)
+    growth = _growth(lesion)
+    assert (growth.comparable, growth.reason, growth.stable_since) == ("unknown", PROBABLY_SAME, None)
+    assert growth.change_mm == now_mm - 30
+    assert decide(_findings(lesion), Clinical(), POLICY, ruleset).lesions[0].flags.growth.state == flag
+
+
+def test_what_was_measured_in_another_way_is_not_compared_though_probably_the_same() -> None:
+    lesion = _lesion(60, 30, comparable="unknown", reason=PROBABLY_SAME, modality="DX")
+    assert _growth(lesion).reason == "measured on DX before and on CT now"
