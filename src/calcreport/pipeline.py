@@ -141,8 +141,19 @@ def _analyse_all(
 def _with_images(
     prior: Prior | None, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
 ) -> Prior | None:
-    """The earlier study with its images; those without a report of them are analysed first."""
-    if prior is None or not prior.places:
+    """The earlier study with its images, and those before it."""
+    if prior is None:
+        return None
+    named = [_one_with_images(one, study, request, look, progress) for one in (prior, *prior.older)]
+    named.sort(key=lambda one: (one.report and one.report.study.study_date) or "")
+    return replace(named[-1], older=tuple(named[-2::-1]))
+
+
+def _one_with_images(
+    prior: Prior, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
+) -> Prior:
+    """An earlier study with its images; those without a report of them are analysed first."""
+    if not prior.places:
         return prior
     from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
 

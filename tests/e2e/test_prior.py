@@ -88,6 +88,27 @@ def test_stable_since_reaches_back_through_earlier_reports(run, studies, tmp_pat
     assert third.lesions[0].growth.earlier_lengths == (("2025-01-10", pytest.approx(first_mm)),)
 
 
+def test_several_earlier_studies_are_a_curve_in_whatever_order_they_are_named(run, studies, tmp_path) -> None:
+    for name in ("first", "same"):
+        shutil.copy(studies[name], tmp_path / f"{name}.json")  # without images, as above
+    named = [word for name in ("same", "first") for word in ("--prior", tmp_path / f"{name}.json")]
+    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", *named)
+    assert report.comparison is not None
+    growth = report.lesions[0].growth
+    assert growth is not None
+    assert (report.comparison.date, growth.prior_date) == ("2026-01-10", "2026-01-10")
+    first_mm = Report.model_validate_json(studies["first"].read_text()).lesions[0].size.max_diameter_mm
+    assert growth.earlier_lengths == (("2025-01-10", pytest.approx(first_mm)),)
+
+
+def test_each_of_several_earlier_studies_has_to_be_of_the_patient(run, studies, tmp_path, write_study) -> None:
+    _write(write_study, tmp_path / "other", "20240110", 12.0, 4, PatientBirthDate="19710101")
+    named = ("--prior", studies["same"], "--prior", tmp_path / "other")
+    result = run("analyze", studies["root"] / "grown", "--out", tmp_path / "out", *named)
+    assert result.returncode == 2
+    assert "[prior.other_patient]" in result.stderr
+
+
 def test_another_side_is_another_lesion(run, studies, tmp_path, write_study) -> None:
     study = _write(write_study, tmp_path / "left", "20260410", 22.0, 5, Laterality="L")
     report = _analyse(run, study, tmp_path / "out", "--prior", studies["same"])

@@ -10,7 +10,7 @@ from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import LesionGrowth
 from calcreport.rules import Ruleset, decide
-from calcreport.rules.growth import PROBABLY_SAME, weigh_growth
+from calcreport.rules.growth import PROBABLY_SAME, weigh_growth, with_older
 from calcreport.settings import PolicySettings
 
 POLICY = PolicySettings()
@@ -286,3 +286,36 @@ def test_a_lesion_that_is_only_probably_the_same_neither_grew_nor_is_stable(
 def test_what_was_measured_in_another_way_is_not_compared_though_probably_the_same() -> None:
     lesion = _lesion(60, 30, comparable="unknown", reason=PROBABLY_SAME, modality="DX")
     assert _growth(lesion).reason == "measured on DX before and on CT now"
+
+
+@pytest.mark.parametrize(
+    ("lengths_mm", "changes", "since", "curve_mm"),
+    [
+        ((40, 40, 40), {}, "2024-04-01", (40, 40)),
+        ((41, 39, 40), {}, "2024-04-01", (40, 39)),
+        ((40, 30, 40), {}, "2026-04-01", (40, 30)),  # the chain is broken, and not taken up again
+        ((30, 40, 40), {}, None, (40, 40)),
+        ((40, 40, 40), {"comparable": "no"}, "2026-04-01", ()),
+        ((40, 40, 40), {"basis": "mass"}, "2026-04-01", ()),
+        ((40, 40, 40), {"study_date": None}, "2026-04-01", ()),
+        ((40, 40, 40), {"status": "ambiguous"}, "2026-04-01", ()),
+    ],
+)
+def test_lengths_on_studies_before_the_earlier_one_are_a_curve(
+    lengths_mm: tuple[float, ...], changes: dict[str, Any], since: str | None, curve_mm: tuple[float, ...]
+) -> None:
+    known = {"lesion_id": "L1", "basis": "mineral", "is_by_reader": False}
+    now = _findings(_lesion(40, lengths_mm[0], **known))
+    older = [
+        _findings(_lesion(40, length_mm, **(known | {"study_date": f"{year}-04-01"} | changes)))
+        for year, length_mm in zip((2025, 2024), lengths_mm[1:], strict=True)
+    ]
+    findings = with_older(now, older, POLICY)
+    growth = weigh_growth(findings.lesions[0], findings, POLICY)
+    assert growth is not None
+    assert (growth.stable_since, tuple(mm for _, mm in growth.earlier_lengths)) == (since, curve_mm)
+
+
+def test_a_lesion_without_an_earlier_one_has_no_curve() -> None:
+    findings, older = _findings({"size": {"max_diameter_mm": 30}}), _findings(_lesion(30, 20))
+    assert with_older(findings, [older], POLICY) == findings
