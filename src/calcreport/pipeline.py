@@ -89,11 +89,11 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
                 progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
             priors: Sequence[Prior | None] = [request.prior] * len(found.studies)
             if request.priors is not None and request.prior is None:
-                from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as in load_analysis
+                from calcreport.study.earlier import find_earlier, reports_in  # noqa: PLC0415 - as in load_analysis
 
-                priors = find_earlier(found.studies, request.priors)
+                priors = find_earlier(found.studies, reports_in(request.priors))
             requests = [
-                replace(request, study_clinical=clinical, prior=_with_images(prior, study, request, look, progress))
+                replace(request, study_clinical=clinical, prior=with_images(prior, study, request, look, progress))
                 for study, prior, clinical in zip(found.studies, priors, data.assign(found.studies), strict=True)
             ]
             outcomes = _analyse_all(found.studies, requests, results, progress)
@@ -138,7 +138,7 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _with_images(
+def with_images(
     prior: Prior | None, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
 ) -> Prior | None:
     """The earlier study with its images, and those before it."""

@@ -139,6 +139,7 @@ _COMMANDS: Final[Mapping[str, Arguments]] = {
         "--scheduler": _takes("ADDRESS", "a Dask scheduler's address or file: its workers analyse (extra: cohort)"),
         "--shard": _takes("I/N", "this part of so many, such as 3/20, of a job array", type=_shard, default=(1, 1)),
         "--max-study-gb": _takes("GB", "memory a study may take (default: a fair share)", type=float, default=0.0),
+        "--compare": _switch("each study with the latest earlier one of its patient among these"),
         "--identify": _switch("names, ids and dates in the tables, not only salted hashes"),
         "--salt": _takes("FILE", "secret behind the hashes of patient ids (default: DIR/salt.txt, made when missing)"),
         "--retry": _switch("also studies again that crashed or took too much time or memory"),
