@@ -195,6 +195,21 @@ def _beside(out: Path, name: str) -> int:
         return picture.width
 
 
+def _review_and_take_back(run, path: Path) -> None:
+    """A lesion is rejected, another corrected, and all of it taken back; the earlier slice stays beside the others."""
+    review = path.with_name("review.yaml")
+    review.write_text("lesions: {L1: {decision: reject, reason: bone}, L2: {decision: correct, max_diameter_mm: 9}}")
+    corrected = path.with_name("images") / "L2.png"
+    with Image.open(corrected) as picture:
+        width = picture.width
+    assert run("render", path, "--format", "json,png").returncode == 0
+    with Image.open(corrected) as picture:
+        assert picture.width == width
+    assert not (corrected.with_name("L1.png")).exists()
+    review.write_text("lesions: {}")
+    assert run("render", path, "--format", "json,png").returncode == 0
+
+
 def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path) -> None:
     result = run("analyze", SAMPLE, "--prior", earlier_images, "--out", tmp_path / "out", "--format", "json,text,png")
     assert result.returncode == 0, result.stderr
@@ -214,6 +229,8 @@ def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path
     result = run("render", path, "--format", "json,png")
     assert result.returncode == 0, result.stderr
     assert drawn.read_bytes() == before  # the earlier images are beside it again
+    _review_and_take_back(run, path)
+    assert drawn.read_bytes() == before  # of a lesion that was rejected and came back as well
     run("analyze", SAMPLE, "--out", tmp_path / "alone", "--format", "json,png")
     assert _beside(tmp_path / "out", "L1.png") > _beside(tmp_path / "alone", "L1.png")
     assert not list((tmp_path / "out").glob("*20250101*"))
