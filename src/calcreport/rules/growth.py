@@ -125,25 +125,16 @@ def _stability(growth: LesionGrowth, lesion: LesionFinding, findings: Findings, 
 
 
 def with_older(findings: Findings, older: Sequence[Findings], policy: PolicySettings) -> Findings:
-    """Add to the earlier finding of each lesion its lengths before.
-
-    `older`: the same lesions, each beside a study before the earlier one, the latest first.
-    """
+    """Add to each lesion its comparable lengths before the earlier study; `older`: the same lesions beside each."""
     lesions = []
     for number, lesion in enumerate(findings.lesions):
         prior, known = lesion.prior, [weigh_growth(past.lesions[number], past, policy) for past in older]
         if prior is not None and prior.lesion_id is not None:
-            lengths, since, is_stable = dict(prior.earlier_lengths), prior.stable_since or date.max, True
-            for growth in known:
-                is_stable = is_stable and growth is not None and growth.stable_since is not None
-                if growth is None or growth.comparable is not YesNo.YES or growth.basis != prior.basis:
-                    continue
-                if growth.prior_date and growth.before_mm:
-                    day = date.fromisoformat(growth.prior_date)
-                    lengths.setdefault(day, growth.before_mm)
-                    if is_stable and day < since:
-                        since = day
-                        prior = prior.model_copy(update={"stable_since": day, "stable_from_mm": growth.before_mm})
+            lengths = {
+                date.fromisoformat(growth.prior_date): growth.before_mm
+                for growth in known
+                if growth and growth.comparable is YesNo.YES and growth.basis == prior.basis and growth.prior_date
+            } | dict(prior.earlier_lengths)
             prior = prior.model_copy(update={"earlier_lengths": tuple(sorted(lengths.items()))})
         lesions.append(lesion.model_copy(update={"prior": prior}))
     return findings.model_copy(update={"lesions": tuple(lesions)})

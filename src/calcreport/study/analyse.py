@@ -63,8 +63,9 @@ def analyse_study(
     with ThreadPoolExecutor(1) as ahead:
         try:
             request = _with_clinical(study, request)
-            for facts in _facts_of(request.prior):
-                refuse_wrong_prior(study, facts)
+            for prior in (request.prior, *request.prior.older) if request.prior else ():
+                if prior.facts is not None:
+                    refuse_wrong_prior(study, prior.facts)
             on_step("reading")
             reading = _read(study, request)
             entries = reading.entries
@@ -155,10 +156,6 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
         f"{count} images [{code}]{beside}. {remedy}"
     )
     return UnsupportedImageError(msg, code="study.no_ct")
-
-
-def _facts_of(prior: Prior | None) -> list[EarlierReport]:
-    return [one.facts for one in ((prior, *prior.older) if prior else ()) if one.facts is not None]
 
 
 def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:

@@ -11,7 +11,7 @@ from calcreport.errors import DeliveryError, SettingsError
 from calcreport.service.adapter_settings import DimseSourceSettings
 from calcreport.service.journal import Journal
 from calcreport.service.service_settings import service_settings_from_text
-from calcreport.service.sources.dimse import DimseSource
+from calcreport.service.sources.archive import DimseSource
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND, MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"
