@@ -107,9 +107,7 @@ class Index:
             if not is_fixed:
                 self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
-            msg = (
-                "the index of the cohort cannot be opened; remove .cohort/studies.sqlite in the folder given with --out"
-            )
+            msg = "the index of the cohort cannot be opened; remove .cohort/studies.sqlite in the folder of --out"
             raise OutputError(msg, code="cohort.index") from error
 
     def close(self) -> None:

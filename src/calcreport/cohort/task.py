@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.cohort.index import IndexedFile, bare_study
-from calcreport.dicom import Discovery, discover
+from calcreport.dicom import discover
 from calcreport.errors import DeliveryError, InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.model.report import Report, Study
@@ -199,14 +199,15 @@ def _analyse(
     )
     paths = [Path(file.path) for file in task.files[: task.image_count]]
     with ExitStack() as inputs:
-
-        def look(places: Sequence[Path]) -> Discovery:
-            return inputs.enter_context(discover(places, settings=request.settings.reading))
-
-        study = next((one for one in look(paths).studies if one.study.study_instance_uid == task.study), None)
+        begin = partial(discover, settings=request.settings.reading)
+        found = inputs.enter_context(begin(paths)).studies
+        study = next((one for one in found if one.study.study_instance_uid == task.study), None)
         if study is not None:
             (prior,) = find_earlier((study,), task.earlier)
-            request = replace(request, prior=with_images(prior, study, request, look, Progress.silent()))
+            prior = with_images(
+                prior, study, request, lambda places: inputs.enter_context(begin(places)), Progress.silent()
+            )
+            request = replace(request, prior=prior)
             return study.study, analyse_study(study, request, results, on_step)
     msg = "the files of the study are not what they were when they were found; run again"
     return bare_study(task.study), StudyOutcome.refused(InputError(msg, code="study.changed"))

@@ -118,12 +118,7 @@ _COMMANDS: Final[Mapping[str, Arguments]] = {
             "'run' lets an installed TotalSegmentator make them",
         ),
         **_shared("--threshold-hu"),
-        "--prior": _takes(
-            "PATH",
-            "an earlier study of the patient: report.json, its results folder, or its images; may be "
-            "given again: a curve",
-            action="append",
-        ),
+        "--prior": _takes("PATH", "earlier study: report.json, its folder or images; again: a curve", action="append"),
         "--priors": _takes("DIR", "results of many: each study is compared with the latest earlier one of its patient"),
         "--jobs": _takes("N", "studies analysed side by side (default 1)", type=_job_count, default=1),
         **_shared(*_ANALYSIS),

@@ -28,9 +28,11 @@ from calcreport.service.sinks.dimse import associated
 from calcreport.service.sources.polled import Source, WebSource, cursor_from, is_uid
 from calcreport.service.web import MissingError, WebError
 
+# Settings of either kind; what an archive says of a study or an image, as DICOM JSON (PS3.18 annex F).
 Settings = TypeVar("Settings", bound=DicomwebSourceSettings | DimseSourceSettings)
-_Row = Mapping[str, Any]  # DICOM JSON (PS3.18 annex F), as an archive says it
-_MODALITIES: Final = ("CT", "CR", "DX")  # asked for
+_Row = Mapping[str, Any]
+# Asked for: kinds of studies, elements that say whose one is, elements of an image, how many images there are.
+_MODALITIES: Final = ("CT", "CR", "DX")
 _WHO: Final = ("IssuerOfPatientID", "PatientID", "PatientBirthDate", "PatientSex")
 _IMAGE: Final = ("SOPInstanceUID", "SeriesInstanceUID", "SOPClassUID")
 _COUNT: Final = "NumberOfStudyRelatedInstances"
@@ -38,9 +40,9 @@ _COUNT: Final = "NumberOfStudyRelatedInstances"
 _ROWS: Final = "application/dicom+json"
 _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PAGE, _MOST_PAGES = 200, 1000
-# Query/Retrieve by study (PS3.4 annex C); status of C-MOVE where some images did not come.
-_FIND, _MOVE = UID("1.2.840.10008.5.1.4.1.2.2.1"), UID("1.2.840.10008.5.1.4.1.2.2.2")
+# Query/Retrieve by study (PS3.4 annex C), and status of C-MOVE where some images did not come.
 _SOME_FAILED: Final = 0xB000
+_FIND, _MOVE = UID("1.2.840.10008.5.1.4.1.2.2.1"), UID("1.2.840.10008.5.1.4.1.2.2.2")
 
 
 class _Seen(BaseModel):
