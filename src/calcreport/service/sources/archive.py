@@ -104,10 +104,13 @@ class ArchiveSource(Source[Settings, _Cursor]):
         return now
 
     def _fetch_images(self, inbox: Inbox, study: str, images: Mapping[str, str], stop: Event) -> bool:
-        for earlier in self._earlier(study) if self._settings.earlier_studies else ():
-            others = self._images(earlier)
-            if len(others) <= self._settings.earlier_images:
-                self._fetch_study(inbox, earlier, others, stop, self.name + EARLIER)
+        try:
+            for earlier in self._earlier(study) if self._settings.earlier_studies else ():
+                others = self._images(earlier)
+                if len(others) <= self._settings.earlier_images:
+                    self._fetch_study(inbox, earlier, others, stop, self.name + EARLIER)
+        except DeliveryError as error:  # which holds up no later study
+            self._journal.tell("earlier_refused", step=self.name, code=error.code)
         return self._fetch_study(inbox, study, images, stop, self.name)
 
     def _earlier(self, study: str) -> list[str]:
@@ -186,9 +189,8 @@ class DimseSource(ArchiveSource[DimseSourceSettings]):
             return
         for row in self._found("SERIES", where, ("SeriesInstanceUID", "Modality")):
             if (series := _uid(row, "SeriesInstanceUID")) and _text(row, "Modality") in _MODALITIES:
-                yield from (
-                    {**row, **image} for image in self._found(level, {**where, "SeriesInstanceUID": series}, wanted)
-                )
+                for image in self._found(level, {**where, "SeriesInstanceUID": series}, wanted):
+                    yield {**image, **row}  # some archives leave out what was asked for
 
     def _fetch_study(self, inbox: Inbox, study: str, images: Mapping[str, str], stop: Event, sender: str) -> bool:
         """Let the archive send the series one by one; raises `DeliveryError` ``dimse.not_moved``, to be tried again."""

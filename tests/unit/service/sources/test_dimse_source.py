@@ -26,7 +26,7 @@ class FakeArchive:
     def __init__(self) -> None:
         self.studies: dict[str, tuple[int, tuple[str, ...]]] = {}  # number of images, and values of `WHO`
         self.moved: list[str] = []
-        self.find_status, self.is_known = 0, True
+        self.find_status, self.is_known, self.unknown = 0, True, set()
         entity = AE("ARCHIVE")
         entity.add_supported_context(FIND)
         entity.add_supported_context(MOVE)
@@ -67,7 +67,7 @@ class FakeArchive:
         study = str(event.identifier.StudyInstanceUID)
         self.moved.append(study)
         assert event.move_destination == "CALCREPORT"
-        yield ("127.0.0.1", 9) if self.is_known else (None, None)
+        yield ("127.0.0.1", 9) if self.is_known and study not in self.unknown else (None, None)
         yield 0
 
 
@@ -137,6 +137,16 @@ def test_an_archive_that_does_not_know_us_is_asked_again(archive, look) -> None:
     archive.is_known = True
     look()
     assert archive.moved == ["1.1", "1.1"]
+
+
+def test_an_earlier_study_that_cannot_be_had_holds_up_no_later_one(archive, look, inbox, caplog) -> None:
+    archive.studies = {"1.1": (1, (*ME, TODAY)), "1.2": (1, (*ME, "20250101"))}
+    archive.unknown = {"1.2"}
+    with caplog.at_level(logging.INFO):
+        look(earlier_studies=1)
+    assert archive.moved == ["1.2", "1.1"]
+    assert "earlier_refused step=pacs code=dimse.not_moved" in caplog.text
+    assert "pacs" in inbox.cursors
 
 
 def test_a_query_that_fails_is_no_empty_archive(archive, look, inbox) -> None:
