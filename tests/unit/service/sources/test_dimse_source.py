@@ -140,12 +140,14 @@ def test_an_archive_that_does_not_know_us_is_asked_again(archive, look) -> None:
 
 
 def test_an_earlier_study_that_cannot_be_had_holds_up_no_later_one(archive, look, inbox, caplog) -> None:
-    archive.studies = {"1.1": (1, (*ME, TODAY)), "1.2": (1, (*ME, "20250101"))}
+    stranger = (ME[0], "P2", *ME[2:], "20250201")  # given though another Patient ID was asked for
+    archive.studies = {"1.1": (1, (*ME, TODAY)), "1.2": (1, (*ME, "20250101")), "1.3": (1, stranger)}
     archive.unknown = {"1.2"}
     with caplog.at_level(logging.INFO):
         look(earlier_studies=1)
     assert archive.moved == ["1.2", "1.1"]
     assert "earlier_refused step=pacs code=dimse.not_moved" in caplog.text
+    assert "prior.other_patient" not in caplog.text
     assert "pacs" in inbox.cursors
 
 
