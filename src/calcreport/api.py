@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from calcreport import arguments
-from calcreport.arguments import AnalyzeOptions, ClinicalInput, PriorInput, SettingsInput
+from calcreport.arguments import AnalyzeOptions, ClinicalInput, PriorInput, PriorsInput, SettingsInput
 from calcreport.compose.report import compose_report
 from calcreport.compose.technique import DraftContext
 from calcreport.errors import UsageError
@@ -72,7 +72,7 @@ def analyze(  # noqa: PLR0913 - the published interface
     out: FilePath | None = None,
     clinical: ClinicalInput = None,
     anatomy: FilePath | None = None,
-    prior: PriorInput = None,
+    prior: PriorsInput = None,
     lesion_mask: FilePath | None = None,
     settings: SettingsInput = None,
 ) -> list[StudyResult]:
@@ -90,9 +90,10 @@ def analyze(  # noqa: PLR0913 - the published interface
     anatomy : FilePath | None
         Organ and bone masks of another program, hints for one study: a label map (NIfTI), a folder with one NIfTI a
         structure, or a DICOM SEG; ``"run"`` lets an installed TotalSegmentator make them for every study.
-    prior : PriorInput
+    prior : PriorsInput
         An earlier study of the same patient: ``report.json``, the folder of its results, the report, or its images,
         which are analysed first. Where the images are known, they are registered with the present one.
+        A list of several makes a curve.
     lesion_mask : FilePath | None
         A reader's contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage.
     settings : SettingsInput

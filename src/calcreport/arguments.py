@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,6 +38,7 @@ SettingsInput = FilePath | Mapping[str, Any] | Settings | None
 
 PriorInput = FilePath | Mapping[str, Any] | Report | None
 """An earlier study: ``report.json``, the folder of its results, the report itself, or the images."""
+PriorsInput = PriorInput | list[PriorInput]  # several in any order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class AnalyzeOptions:
     out: FilePath | None = None
     clinical: ClinicalInput = None
     config: SettingsInput = None
-    prior: PriorInput = None
+    prior: PriorsInput = None
     priors: FilePath | None = None  # folder with results of many patients
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
@@ -74,7 +75,7 @@ def request_from(options: AnalyzeOptions) -> Request:
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
     clinical_data = clinical_data_of(options.clinical, "--clinical")
-    prior = prior_of(options.prior)
+    prior = priors_of(options.prior)
     settings = settings_of(options.config)
     ruleset = ruleset_of(options.rules, settings, options.config)
     return Request(
@@ -187,6 +188,12 @@ def report_path(given: FilePath, option: str) -> Path:
         msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
         raise UsageError(msg, code="report.which_study")
     return found[0]
+
+
+def priors_of(given: PriorsInput) -> Prior | None:
+    """Read what was named as earlier studies; `Prior.older` are all but the first, until their dates are known."""
+    named = [one for one in map(prior_of, given if isinstance(given, list) else [given]) if one is not None]
+    return replace(named[0], older=tuple(named[1:])) if named else None
 
 
 def prior_of(given: PriorInput) -> Prior | None:

@@ -89,11 +89,11 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
                 progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
             priors: Sequence[Prior | None] = [request.prior] * len(found.studies)
             if request.priors is not None and request.prior is None:
-                from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - as in load_analysis
+                from calcreport.study.earlier import find_earlier, reports_in  # noqa: PLC0415 - as in load_analysis
 
-                priors = find_earlier(found.studies, request.priors)
+                priors = find_earlier(found.studies, reports_in(request.priors))
             requests = [
-                replace(request, study_clinical=clinical, prior=_with_images(prior, study, request, look, progress))
+                replace(request, study_clinical=clinical, prior=with_images(prior, study, request, look, progress))
                 for study, prior, clinical in zip(found.studies, priors, data.assign(found.studies), strict=True)
             ]
             outcomes = _analyse_all(found.studies, requests, results, progress)
@@ -138,11 +138,22 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _with_images(
+def with_images(
     prior: Prior | None, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
 ) -> Prior | None:
-    """The earlier study with its images; those without a report of them are analysed first."""
-    if prior is None or not prior.places:
+    """The earlier study with its images, and those before it."""
+    if prior is None:
+        return None
+    named = [_one_with_images(one, study, request, look, progress) for one in (prior, *prior.older)]
+    named.sort(key=lambda one: (one.report and one.report.study.study_date) or "")
+    return replace(named[-1], older=tuple(named[-2::-1]))
+
+
+def _one_with_images(
+    prior: Prior, study: StudyFiles, request: Request, look: Callable[..., Discovery], progress: Progress
+) -> Prior:
+    """An earlier study with its images; those without a report of them are analysed first."""
+    if not prior.places:
         return prior
     from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
 

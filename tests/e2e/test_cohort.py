@@ -235,6 +235,27 @@ def test_parts_of_a_job_array_share_one_folder(studies: Path, undisturbed: Path,
             assert process.returncode == 0
 
 
+def test_studies_of_one_patient_are_compared_where_asked(write_study, tmp_path: Path) -> None:
+    """Of each the latest earlier one, which was compared itself; never one of somebody else."""
+    me = {"PatientID": "P1", "PatientBirthDate": "19700101", "PatientSex": "F", "IssuerOfPatientID": "HERE"}
+    days = [("20250110", {}), ("20260110", {}), ("20260710", {}), ("20260801", {"IssuerOfPatientID": "THERE"})]
+    for number, (day, other) in enumerate(days):
+        tags = {"StudyDate": day} | me | other
+        write_study(tmp_path / "in" / str(9 - number), deposit_mm=12.0, uid=_uid(number), tags=tags)
+    done = []
+    for _ in range(2):
+        process = _start("cohort", tmp_path / "in", "--out", tmp_path / "out", *PRESENT, "--compare", "--jobs", 2)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        done.append(_stamps(tmp_path / "out"))
+    assert done[0] == done[1]
+    reports = [json.loads((tmp_path / "out" / _uid(number) / "report.json").read_text()) for number in range(len(days))]
+    dates = [report["comparison"] and report["comparison"]["date"] for report in reports]
+    assert dates == [None, "2025-01-10", "2026-01-10", None]
+    growth = reports[2]["lesions"][0]["growth"]
+    assert (growth["status"], growth["prior_id"]) == ("matched", "L1")
+
+
 def test_a_poisonous_study_costs_its_own_row_only(studies: Path, tmp_path: Path) -> None:
     """Memory, an endless loop, a crash of native code: three studies of six, each tried twice."""
     poison = tmp_path / "sitecustomize.py"

@@ -88,6 +88,27 @@ def test_stable_since_reaches_back_through_earlier_reports(run, studies, tmp_pat
     assert third.lesions[0].growth.earlier_lengths == (("2025-01-10", pytest.approx(first_mm)),)
 
 
+def test_several_earlier_studies_are_a_curve_in_whatever_order_they_are_named(run, studies, tmp_path) -> None:
+    for name in ("first", "same"):
+        shutil.copy(studies[name], tmp_path / f"{name}.json")  # without images, as above
+    named = [word for name in ("same", "first") for word in ("--prior", tmp_path / f"{name}.json")]
+    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", *named)
+    assert report.comparison is not None
+    growth = report.lesions[0].growth
+    assert growth is not None
+    assert (report.comparison.date, growth.prior_date) == ("2026-01-10", "2026-01-10")
+    first_mm = Report.model_validate_json(studies["first"].read_text()).lesions[0].size.max_diameter_mm
+    assert growth.earlier_lengths == (("2025-01-10", pytest.approx(first_mm)),)
+
+
+def test_each_of_several_earlier_studies_has_to_be_of_the_patient(run, studies, tmp_path, write_study) -> None:
+    _write(write_study, tmp_path / "other", "20240110", 12.0, 4, PatientBirthDate="19710101")
+    named = ("--prior", studies["same"], "--prior", tmp_path / "other")
+    result = run("analyze", studies["root"] / "grown", "--out", tmp_path / "out", *named)
+    assert result.returncode == 2
+    assert "[prior.other_patient]" in result.stderr
+
+
 def test_another_side_is_another_lesion(run, studies, tmp_path, write_study) -> None:
     study = _write(write_study, tmp_path / "left", "20260410", 22.0, 5, Laterality="L")
     report = _analyse(run, study, tmp_path / "out", "--prior", studies["same"])
@@ -174,6 +195,21 @@ def _beside(out: Path, name: str) -> int:
         return picture.width
 
 
+def _review_and_take_back(run, path: Path) -> None:
+    """A lesion is rejected, another corrected, and all of it taken back; the earlier slice stays beside the others."""
+    review = path.with_name("review.yaml")
+    review.write_text("lesions: {L1: {decision: reject, reason: bone}, L2: {decision: correct, max_diameter_mm: 9}}")
+    corrected = path.with_name("images") / "L2.png"
+    with Image.open(corrected) as picture:
+        width = picture.width
+    assert run("render", path, "--format", "json,png").returncode == 0
+    with Image.open(corrected) as picture:
+        assert picture.width == width
+    assert not (corrected.with_name("L1.png")).exists()
+    review.write_text("lesions: {}")
+    assert run("render", path, "--format", "json,png").returncode == 0
+
+
 def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path) -> None:
     result = run("analyze", SAMPLE, "--prior", earlier_images, "--out", tmp_path / "out", "--format", "json,text,png")
     assert result.returncode == 0, result.stderr
@@ -193,6 +229,8 @@ def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path
     result = run("render", path, "--format", "json,png")
     assert result.returncode == 0, result.stderr
     assert drawn.read_bytes() == before  # the earlier images are beside it again
+    _review_and_take_back(run, path)
+    assert drawn.read_bytes() == before  # of a lesion that was rejected and came back as well
     run("analyze", SAMPLE, "--out", tmp_path / "alone", "--format", "json,png")
     assert _beside(tmp_path / "out", "L1.png") > _beside(tmp_path / "alone", "L1.png")
     assert not list((tmp_path / "out").glob("*20250101*"))

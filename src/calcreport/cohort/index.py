@@ -40,7 +40,9 @@ CREATE INDEX IF NOT EXISTS series_by_uid ON series (uid);
 CREATE TABLE IF NOT EXISTS content (series INTEGER, file INTEGER, PRIMARY KEY (series, file)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS content_of_file ON content (file);
 CREATE TABLE IF NOT EXISTS patient (
-    study TEXT PRIMARY KEY, patient_id TEXT, accession TEXT, birth_date TEXT, sex TEXT, age_years REAL, issuer TEXT);
+    study TEXT PRIMARY KEY, patient_id TEXT, accession TEXT, birth_date TEXT, sex TEXT, age_years REAL, issuer TEXT,
+    study_date TEXT);
+CREATE INDEX IF NOT EXISTS studies_of_patient ON patient (patient_id);
 CREATE TABLE IF NOT EXISTS nameless (study TEXT PRIMARY KEY, folder INTEGER);
 CREATE TABLE IF NOT EXISTS complete (paths TEXT);
 CREATE TABLE IF NOT EXISTS passed_over (code TEXT, message TEXT, count INTEGER);
@@ -68,7 +70,10 @@ _COUNT: Final = f"SELECT count(*) FROM ({_STUDIES})"  # noqa: S608 - our own wor
 _ASIDE: Final = """SELECT code, min(message), sum(count) FROM (
 SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FROM passed_over)
 GROUP BY code ORDER BY code"""
-_ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_EARLIER: Final = """SELECT other.study FROM patient AS mine JOIN patient AS other USING (patient_id, birth_date, sex)
+WHERE mine.study = ? AND other.issuer IS mine.issuer AND other.study_date < mine.study_date
+ORDER BY other.study_date DESC, other.study"""
 _BATCH: Final = 200  # files a worker looks at before it reports
 _COMMIT_SECONDS: Final = 5.0  # longest work on the index that a killed run loses
 _PATIENCE_SECONDS: Final = 10.0  # Workers of a run that was killed die within a second, and hold its lock until then
@@ -102,7 +107,7 @@ class Index:
             if not is_fixed:
                 self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
-            msg = "the index of the cohort cannot be opened; remove .cohort/index.sqlite in the folder given with --out"
+            msg = "the index of the cohort cannot be opened; remove .cohort/studies.sqlite in the folder of --out"
             raise OutputError(msg, code="cohort.index") from error
 
     def close(self) -> None:
@@ -137,10 +142,14 @@ class Index:
 
     def patient_of(self, study: str) -> StudyFiles:
         """The study without its images: identity of its patient as far as a clinical table asks for it."""
-        row = self._db.execute("SELECT * FROM patient WHERE study = ?", (study,)).fetchone() or (study, *[None] * 6)
+        row = self._db.execute("SELECT * FROM patient WHERE study = ?", (study,)).fetchone() or (study, *[None] * 7)
         patient = Patient(id=row[1], birth_date=row[3], sex=row[4], age_years=row[5])
         named = bare_study(study).model_copy(update={"patient": patient, "accession_number": row[2]})
         return StudyFiles(study=named, series=(), patient_id_issuer=row[6])
+
+    def earlier_than(self, study: str) -> list[str]:
+        """Studies before one of the same patient, the latest first: id, date of birth and sex are known, and agree."""
+        return [other for (other,) in self._db.execute(_EARLIER, (study,))]
 
     def set_aside(self) -> list[tuple[str, str, int]]:
         """Code, message and number of files of each reason why files belong to no study."""
@@ -202,7 +211,7 @@ class Index:
                 )
             for study, its in content.patients:
                 who = (its.patient_id, its.accession_number, its.birth_date, its.sex, its.age_years)
-                self._db.execute(_ADD_PATIENT, (study, *who, its.patient_id_issuer))
+                self._db.execute(_ADD_PATIENT, (study, *who, its.patient_id_issuer, its.study_date))
 
     def _name_nameless(self, settings: ReadingSettings) -> None:
         """Name the studies of folders whose images have no Study Instance UID; the name follows from all of them."""
@@ -220,7 +229,7 @@ class Index:
                 uid = its.study_instance_uid
                 self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?)", (uid, folder))
                 who = (person.id, its.accession_number, person.birth_date, person.sex, person.age_years)
-                self._db.execute(_ADD_PATIENT, (uid, *who, study.patient_id_issuer))
+                self._db.execute(_ADD_PATIENT, (uid, *who, study.patient_id_issuer, its.study_date))
         self._db.execute("DELETE FROM nameless WHERE folder NOT IN (SELECT id FROM folder)")
         self._db.execute("UPDATE folder SET is_named = 1")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Literal
 
-from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
+from calcreport.arguments import REPORT_FILE, AnalyzeOptions, clinical_data_of, request_from
 from calcreport.cohort import task as study_task
 from calcreport.cohort.index import Index, IndexedFile, hold
 from calcreport.cohort.tables import write_tables
@@ -52,6 +52,7 @@ class CohortOptions(AnalyzeOptions):
     shard: tuple[int, int] = (1, 1)
     max_study_gb: float = 0.0
     identify: bool = False
+    compare: bool = False
     salt: FilePath | None = None
     retry: bool = False
     only: Literal["index", "tables"] | None = None
@@ -118,7 +119,7 @@ def _analysis(options: CohortOptions) -> AnalyzeOptions:
 
 def _open_index(options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress) -> Index:
     """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
-    path, lock = private / "index.sqlite", private / "index.lock"
+    path, lock = private / "studies.sqlite", private / "index.lock"
 
     def is_complete() -> bool:
         """Whether there is an index of these paths that will do; other parts may be at work with it."""
@@ -165,31 +166,38 @@ class _Run:
         )
         self._out = Path(given.out or "")
         self._clinical: dict[str, StudyClinical] = {}
+        self._earlier: dict[str, list[str]] = {}  # studies of the same patient that one is compared with
         self.kinds: set[tuple[Status, Kind, str]] = set()  # status, origin of the refusal and code of every study
         self.detail = ""  # traceback of the last bug; shown only when asked for
 
     def analyse(self) -> None:
         """Analyse every study that is not finished; one that fails is tried once more when all others are done."""
+        if self._options.compare:
+            self._earlier = {study: self._index.earlier_than(study) for study in self._index.studies()}
         self._pace.total = sum(map(self._is_mine, self._index.studies()))
         if self._table.is_table:
             self._assign()
+        with self._engine() as engine, ExitStack() as held:
+            for rank in sorted({0, *map(len, self._earlier.values())}):  # first what others are compared with
+                self._analyse_rank(rank, engine, held)
+        self._pace.show()
+
+    def _analyse_rank(self, rank: int, engine: study_task.Engine, held: ExitStack) -> None:
+        """Analyse the studies that have so many earlier ones."""
         again: list[study_task.StudyTask] = []
         unwritten = 0
-        with self._engine() as engine, ExitStack() as held:
-            # Closed at once where the run is interrupted: no worker outlives it.
-            first = held.enter_context(closing(engine(self._tasks(), self._request.jobs)))
-            for task, result in first:
-                if isinstance(result, Crash) or result.kind in {"output", "internal"}:
-                    again.append(replace(task, attempt=2))
-                    self._progress.line(f"a study failed and is tried again: {_why(result)}")
-                    unwritten += not isinstance(result, Crash)
-                    if unwritten == _MOST_UNWRITTEN and not isinstance(result, Crash):
-                        raise OutputError(result.message, code=result.code)
-                else:
-                    self._settle(task, result)
-            for task, result in held.enter_context(closing(engine(iter(again), 1))):
+        # Closed at once where the run is interrupted: no worker outlives it.
+        for task, result in held.enter_context(closing(engine(self._tasks(rank), self._request.jobs))):
+            if isinstance(result, Crash) or result.kind in {"output", "internal"}:
+                again.append(replace(task, attempt=2))
+                self._progress.line(f"a study failed and is tried again: {_why(result)}")
+                unwritten += not isinstance(result, Crash)
+                if unwritten == _MOST_UNWRITTEN and not isinstance(result, Crash):
+                    raise OutputError(result.message, code=result.code)
+            else:
                 self._settle(task, result)
-        self._pace.show()
+        for task, result in held.enter_context(closing(engine(iter(again), 1))):
+            self._settle(task, result)
 
     def _assign(self) -> None:
         """Give each study its row of the clinical table."""
@@ -217,11 +225,14 @@ class _Run:
 
     def _is_mine(self, study: str) -> bool:
         number, count = self._options.shard
+        study = (self._earlier.get(study) or [study])[-1]  # all studies that are compared are of one part
         return count == 1 or int(sha256(study.encode()).hexdigest()[:8], 16) % count == number - 1
 
-    def _tasks(self) -> Iterator[study_task.StudyTask]:
-        """Draw the studies that are not finished."""
+    def _tasks(self, rank: int) -> Iterator[study_task.StudyTask]:
+        """Draw the studies with so many earlier ones that are not finished."""
         for study in filter(self._is_mine, self._index.studies()):
+            if len(self._earlier.get(study, ())) != rank:
+                continue
             task = self._task(study)
             known = study_task.read_record(self._out, task.folder)
             is_same = task.is_done(known)
@@ -247,6 +258,8 @@ class _Run:
         if its is not None and not its.is_not_in_table:
             rows = (KeyedClinical(keys={"study_instance_uid": study}, clinical=its.clinical),)
         about = "" if its is None else f"{its.is_not_in_table} {its.refusal} {its.clinical.model_dump_json()}"
+        earlier = self._earlier.get(study, ())
+        about += "".join(study_task.sign_files(self._index.files_of(other)) for other in earlier)
         files = (*images, *masks)
         return study_task.StudyTask(
             study=study,
@@ -260,6 +273,7 @@ class _Run:
             clinical=ClinicalData(rows=rows, is_table=its is not None),
             anatomy=anatomy,
             lesion_mask=lesion,
+            earlier=tuple(self._out / folder_name(other) / REPORT_FILE for other in earlier),
         )
 
     def _settle(self, task: study_task.StudyTask, result: study_task.Result) -> None:

@@ -8,6 +8,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -21,8 +22,10 @@ from calcreport.dicom import discover
 from calcreport.errors import DeliveryError, InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.model.report import Report, Study
+from calcreport.pipeline import with_images
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import WorkerLimits, run_tasks
+from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, read_bytes
 from calcreport.study.kept import KEPT_FILES, RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
 from calcreport.study.request import Request
@@ -64,6 +67,8 @@ class StudyTask:
     """Its row of the clinical table, to be checked against the header."""
     anatomy: Path | Literal["run"] | None = field(default=None, repr=False)
     lesion_mask: Path | None = field(default=None, repr=False)
+    earlier: tuple[Path, ...] = field(default=(), repr=False)
+    """Reports on studies that were analysed before; one of them may be compared with it."""
     attempt: int = 1
 
     def is_done(self, record: StudyRecord | None) -> bool:
@@ -184,6 +189,7 @@ def _analyse(
     began_s: float,
 ) -> tuple[Study, StudyOutcome]:
     from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - 0.2 s
+    from calcreport.study.earlier import find_earlier  # noqa: PLC0415 - the same
 
     def beside(report: Report, files: Mapping[str, bytes]) -> dict[str, bytes]:
         return record_files(report, files, key=key, attempts=task.attempt, seconds=monotonic() - began_s)
@@ -192,9 +198,16 @@ def _analyse(
         request, clinical_data=task.clinical, anatomy=task.anatomy, lesion_mask=task.lesion_mask, beside=beside
     )
     paths = [Path(file.path) for file in task.files[: task.image_count]]
-    with discover(paths, settings=request.settings.reading) as found:
-        study = next((one for one in found.studies if one.study.study_instance_uid == task.study), None)
+    with ExitStack() as inputs:
+        begin = partial(discover, settings=request.settings.reading)
+        found = inputs.enter_context(begin(paths)).studies
+        study = next((one for one in found if one.study.study_instance_uid == task.study), None)
         if study is not None:
+            (prior,) = find_earlier((study,), task.earlier)
+            prior = with_images(
+                prior, study, request, lambda places: inputs.enter_context(begin(places)), Progress.silent()
+            )
+            request = replace(request, prior=prior)
             return study.study, analyse_study(study, request, results, on_step)
     msg = "the files of the study are not what they were when they were found; run again"
     return bare_study(task.study), StudyOutcome.refused(InputError(msg, code="study.changed"))

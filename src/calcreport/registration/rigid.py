@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from scipy import ndimage
 
-from calcreport.anatomy.arrays import Floats, Hu
+from calcreport.anatomy.arrays import Floats, Hu, Mask
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.registration.reduce import AIR_HU, WINDOW_HU, Scan, canonical, mask_on, part_of, scan_of
 
@@ -194,9 +194,7 @@ class Registration:
         mask = near & (inner if (near & inner).sum() >= LEAST_POINTS else body)  # a finger is skin for the most part
         if mask.sum() < LEAST_POINTS:
             return None
-        image = sitk.GetImageFromArray(mask.astype(np.uint8))
-        image.CopyInformation(fixed)
-        return fixed, moving, image
+        return fixed, moving, _mask_like(mask, fixed)
 
 
 def _near(known: Sequence[tuple[Floats, Found]], middle: Floats, reach_mm: float) -> Found | None:
@@ -304,13 +302,15 @@ def _centred(transform: Transform, centre: Floats) -> Transform:
 
 def _places(image: sitk.Image) -> Floats:
     """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
-    steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    k, j, i = (np.arange(n) for n in image.GetSize())
-    places: Floats = (
-        np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
-        + k[:, None] * steps[:, 0]
-    )  # fmt: skip
+    grid = (image.GetSize(), image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    places: Floats = sitk.GetArrayFromImage(sitk.PhysicalPointSource(sitk.sitkVectorFloat64, *grid))
     return places
+
+
+def _mask_like(mask: Mask, like: sitk.Image) -> sitk.Image:
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.CopyInformation(like)
+    return image
 
 
 def _bones_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
@@ -323,9 +323,7 @@ def _bones_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform
     bones = [(sitk.GetArrayViewFromImage(one) >= BONE_HU) & inside for one in (fixed, laid)]
     if min(int(bone.sum()) for bone in bones) < LEAST_BONE:
         return 0.0
-    around = ndimage.binary_dilation(bones[0] | bones[1], iterations=3) & inside
-    near = sitk.GetImageFromArray(around.astype(np.uint8))
-    near.CopyInformation(fixed)
+    near = _mask_like(ndimage.binary_dilation(bones[0] | bones[1], iterations=3) & inside, fixed)
     dense = [sitk.Clamp(one, one.GetPixelID(), SOFT_HU, WINDOW_HU[1]) for one in (fixed, moving)]
     found, likeness = _optimise(dense[0], dense[1], near, transform)
     if likeness < LEAST_LIKENESS:

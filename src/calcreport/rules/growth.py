@@ -6,6 +6,7 @@ kind of image, both by the program or both by a reader, and neither of them cut 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from math import cbrt, pi
 from typing import Any, Final, Literal
@@ -16,6 +17,8 @@ from calcreport.settings import PolicySettings
 
 DAYS_A_MONTH: Final = 30.4375  # 365.25 / 12
 
+PROBABLY_SAME: Final = "probably the same lesion, paired by side, region and depth without images, and not alone there"
+"""Reason that leaves a change a possible one."""
 _FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 
 ComparedPart = Literal["mass", "mineral"] | None  # what was compared; None for nothing
@@ -41,13 +44,14 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     basis, before_mm = _basis(lesion, prior), prior.max_diameter_mm
     now_mm = _part(lesion, basis).max_diameter_mm
     days = (findings.study_date - day).days if day is not None and findings.study_date is not None else 0
-    reason = prior.reason or _why_not_comparable(lesion, findings, prior, basis)
+    doubt = prior.reason if prior.reason == PROBABLY_SAME else ""
+    reason = (not doubt and prior.reason) or _why_not_comparable(lesion, findings, prior, basis)
     comparable = YesNo.NO if reason else prior.comparable
     growth = LesionGrowth(
         status="matched",
         comparable=comparable,
         earlier_lengths=tuple((past.isoformat(), length_mm) for past, length_mm in prior.earlier_lengths),
-        reason=reason,
+        reason=reason or doubt,
         basis=basis,
         before_mm=before_mm,
         now_mm=now_mm,
@@ -118,6 +122,22 @@ def _stability(growth: LesionGrowth, lesion: LesionFinding, findings: Findings, 
     day = date.fromisoformat(since) if since else None
     days = (findings.study_date - day).days if findings.study_date and day else growth.interval_days
     return growth.model_copy(update={"stable_since": since, "stable_from_mm": from_mm, "stable_days": days})
+
+
+def with_older(findings: Findings, older: Sequence[Findings], policy: PolicySettings) -> Findings:
+    """Add to each lesion its comparable lengths before the earlier study; `older`: the same lesions beside each."""
+    lesions = []
+    for number, lesion in enumerate(findings.lesions):
+        prior, known = lesion.prior, [weigh_growth(past.lesions[number], past, policy) for past in older]
+        if prior is not None and prior.lesion_id is not None:
+            lengths = {
+                date.fromisoformat(growth.prior_date): growth.before_mm
+                for growth in known
+                if growth and growth.comparable is YesNo.YES and growth.basis == prior.basis and growth.prior_date
+            } | dict(prior.earlier_lengths)
+            prior = prior.model_copy(update={"earlier_lengths": tuple(sorted(lengths.items()))})
+        lesions.append(lesion.model_copy(update={"prior": prior}))
+    return findings.model_copy(update={"lesions": tuple(lesions)})
 
 
 def _part(lesion: LesionFinding, basis: ComparedPart) -> FindingMass | FindingSize:

@@ -17,6 +17,7 @@ from calcreport.model.findings import FindingMass, FindingPrior, Findings, Lesio
 from calcreport.model.overlay import EarlierPlace, Overlay, PairStatus
 from calcreport.model.report import DepthClass, Laterality, Patient, YesNo
 from calcreport.rules.conditions import Verdict
+from calcreport.rules.growth import PROBABLY_SAME
 from calcreport.rules.regions import are_apart, name_areas
 
 _LEAST_REACH_MM: Final = 10.0
@@ -72,8 +73,22 @@ def compare_with_earlier(
     )
     table = [[_could_be(now, then, is_same_frame=is_same_frame) for then in before.lesions] for now in findings.lesions]
     priors = [_prior_of(i, table, findings, earlier) for i in range(len(table))]
-    doubt = "" if is_same_frame else doubt
-    return _with_priors(findings, [_doubted(prior, doubt) if prior.lesion_id else prior for prior in priors], study)
+    if not is_same_frame:
+        priors = [
+            prior if prior.lesion_id is None
+            else _doubted(prior, doubt) if doubt or prior.reason or _is_alone(now, findings, before)
+            else prior.model_copy(update={"reason": PROBABLY_SAME, "comparable": YesNo.UNKNOWN})
+            for now, prior in zip(findings.lesions, priors, strict=True)
+        ]  # fmt: skip
+    return _with_priors(findings, priors, study)
+
+
+def _is_alone(now: LesionFinding, findings: Findings, before: Findings) -> bool:
+    """Whether no other lesion may lie on its side and in its region, whatever its depth, on either study."""
+    return all(
+        sum(Verdict.NOT_MET not in {_same_side(now, one), _same_region(now, one)} for one in lesions) == 1
+        for lesions in (findings.lesions, before.lesions)
+    )
 
 
 def _with_priors(findings: Findings, priors: Sequence[FindingPrior], study: PriorOfStudy) -> Findings:

@@ -119,11 +119,9 @@ class OrthancSourceSettings(WebSettings):
     """Whether the first look takes what was there before; otherwise it begins with what comes from now on."""
 
 
-class DicomwebSourceSettings(WebSettings):
-    """An archive with QIDO-RS and WADO-RS."""
+class ArchiveSourceSettings(SettingsBlock):
+    """An archive that is queried."""
 
-    kind: Literal["dicomweb"]
-    """Which source this is."""
     poll_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """Time between two queries. A study is fetched when the same images are there twice in a row."""
     days: int = Field(default=2, ge=1, le=366)
@@ -134,6 +132,22 @@ class DicomwebSourceSettings(WebSettings):
     """An earlier study of more images is left where it is."""
     is_from_beginning: bool = False
     """Whether the first query takes what was there before."""
+
+
+class DicomwebSourceSettings(WebSettings, ArchiveSourceSettings):
+    """An archive with QIDO-RS and WADO-RS."""
+
+    kind: Literal["dicomweb"]
+    """Which source this is."""
+
+
+class DimseSourceSettings(DimsePeerSettings, ArchiveSourceSettings):
+    """An archive with C-FIND and C-MOVE; it sends to the service itself, under `calling_aet`."""
+
+    kind: Literal["dicom"]
+    """Which source this is."""
+    series_seconds: float = Field(default=1800.0, gt=0)
+    """A series that takes longer to be sent is given up."""
 
 
 class FolderSinkSettings(SettingsBlock):
@@ -187,9 +201,8 @@ class MllpSinkSettings(PeerAddressSettings):
 
 
 # Tables of all kinds.
-SourceSettings = Annotated[
-    FolderSourceSettings | OrthancSourceSettings | DicomwebSourceSettings, Field(discriminator="kind")
-]
+AnySource = FolderSourceSettings | OrthancSourceSettings | DicomwebSourceSettings | DimseSourceSettings
+SourceSettings = Annotated[AnySource, Field(discriminator="kind")]
 SinkSettings = Annotated[
     FolderSinkSettings | OrthancSinkSettings | DicomwebSinkSettings | DimseSinkSettings | MllpSinkSettings,
     Field(discriminator="kind"),

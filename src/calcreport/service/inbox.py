@@ -132,6 +132,7 @@ class _Arriving:
     last_s: float
     sender: str = ""
     expected: int | None = None
+    asked_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +165,13 @@ class Arrivals:
         with self._guard:
             arriving = self._arriving.setdefault(study, _Arriving(last_s=now))
             arriving.last_s = now
-            arriving.sender = sender or arriving.sender
+            arriving.sender = arriving.asked_by or sender or arriving.sender
 
-    def expect(self, study: str, count: int) -> None:
-        """A source announced how many instances a study has."""
+    def expect(self, study: str, count: int, asked_by: str = "") -> None:
+        """A source announced how many instances a study has, or asked for them to be sent: they are its own then."""
         with self._guard:
-            self._arriving.setdefault(study, _Arriving(last_s=self.clock())).expected = count
+            arriving = self._arriving.setdefault(study, _Arriving(last_s=self.clock()))
+            arriving.expected, arriving.asked_by = count, asked_by
 
     def take_complete(self) -> list[Complete]:
         """Take every study that is complete by now; it is forgotten here, unless something arrived in between."""
@@ -264,6 +266,6 @@ class Inbox:
             self.journal.count("clinical_files_kept")
             self.arrivals.note(study)
 
-    def expect(self, study_instance_uid: str, count: int) -> None:
-        """Announce how many instances a study has: it is complete when they are here, without waiting for quiet."""
-        self.arrivals.expect(uid_digest(study_instance_uid), count)
+    def expect(self, study_instance_uid: str, count: int, asked_by: str = "") -> None:
+        """Announce how many instances a study has, which is complete then; `asked_by` counts as the sender of them."""
+        self.arrivals.expect(uid_digest(study_instance_uid), count, asked_by)

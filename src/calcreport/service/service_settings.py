@@ -280,6 +280,11 @@ def _refuse_contradictions(settings: ServiceSettings) -> None:
         for name, sink in settings.sinks.items()
         if sink.kind == "mllp" and "hl7" not in formats
     ]
+    wrong += [
+        f"service.sources.{name}.calling_aet: the archive sends to it; it has to be service.aet"
+        for name, source in settings.sources.items()
+        if source.kind == "dicom" and source.calling_aet != settings.aet
+    ]
     if settings.commitment.is_offered and settings.retention.received_days is not None:
         wrong.append("service.commitment.is_offered: a promise to keep images, against service.retention.received_days")
     archive = settings.retention.commitment

@@ -26,6 +26,7 @@ from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.overlay import EarlierSlice, Overlay
 from calcreport.model.report import Lesion, Report, SeriesEntry, YesNo
 from calcreport.rules import decide_and_ask
+from calcreport.rules.growth import PROBABLY_SAME, with_older
 from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
 from calcreport.settings import ReadingSettings
 from calcreport.study.ct import measure_ct
@@ -33,7 +34,7 @@ from calcreport.study.films import FilmsReading, measure_films, read_films
 from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.kept import carry_review
-from calcreport.study.request import MeasuredStudy, RefusedStudyError, ReportEvidence, Request
+from calcreport.study.request import MeasuredStudy, Prior, RefusedStudyError, ReportEvidence, Request
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import Counts, StudyOutcome, status_of
 from calcreport.study.series import CtReading, read_ct_series
@@ -62,8 +63,9 @@ def analyse_study(
     with ThreadPoolExecutor(1) as ahead:
         try:
             request = _with_clinical(study, request)
-            if request.prior is not None and request.prior.facts is not None:
-                refuse_wrong_prior(study, request.prior.facts)
+            for prior in (request.prior, *request.prior.older) if request.prior else ():
+                if prior.facts is not None:
+                    refuse_wrong_prior(study, prior.facts)
             on_step("reading")
             reading = _read(study, request)
             entries = reading.entries
@@ -157,9 +159,17 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
 
 
 def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:
-    """Add the earlier finding of each lesion, and the earlier images beside the present ones."""
-    prior = request.prior
-    if prior is None or prior.facts is None or prior.report is None:
+    """Add the earlier finding of each lesion, its lengths before, and the earlier images beside the present ones."""
+    if request.prior is None:
+        return measured
+    compared, *older = [_beside(measured, one, request, on_step) for one in (request.prior, *request.prior.older)]
+    findings = with_older(compared.rule_findings, [one.rule_findings for one in older], request.settings.policy)
+    return replace(compared, rule_findings=findings)
+
+
+def _beside(measured: MeasuredStudy, prior: Prior, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:
+    """Add the finding of each lesion on one earlier study, and its images."""
+    if prior.facts is None or prior.report is None:
         return measured
     if prior.files is not None:
         on_step("comparing with the earlier study")
@@ -279,9 +289,9 @@ def _with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Repo
     lesions = []
     for finding, lesion in zip(rule_findings.lesions, films.lesions, strict=True):
         prior, then = finding.prior, earlier.get((finding.prior and finding.prior.lesion_id) or "")
-        if prior is not None and then is not None and not prior.reason:
+        if prior is not None and then is not None and prior.reason in {"", PROBABLY_SAME}:
             reason = _why_films_differ([films.films[shadow.film] for shadow in lesion.shadows], then, report)
-            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO} if reason else {})
         lesions.append(finding.model_copy(update={"prior": prior}))
     return rule_findings.model_copy(update={"lesions": tuple(lesions)})
 

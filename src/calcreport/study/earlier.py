@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,14 +20,19 @@ from calcreport.study.request import Prior
 _LAYOUTS: Final = ("", "*/", "*/results/*/")  # of the folder of a study, of a run, of the service's store
 
 
-def find_earlier(studies: Sequence[StudyFiles], folder: Path) -> list[Prior | None]:
+def reports_in(folder: Path) -> Iterator[Path]:
+    """Every report in the folder of a study or a run, or in the store of the service."""
+    return (path for layout in _LAYOUTS for path in folder.glob(f"{layout}{FILE_NAMES['json']}"))
+
+
+def find_earlier(studies: Sequence[StudyFiles], reports: Iterable[Path]) -> list[Prior | None]:
     """Of each study the latest earlier one of its patient on the same kind of image, first of the same named part.
 
     Id, name, date of birth and sex have to be stated on both and to agree: what is not known is no agreement. Every
-    report in `folder` is read once.
+    report is read once.
     """
     best: list[tuple[tuple[bool, str], Prior | None]] = [((False, ""), None) for _ in studies]
-    for path in (path for layout in _LAYOUTS for path in folder.glob(f"{layout}{FILE_NAMES['json']}")):
+    for path in reports:
         text = read_bytes(path) or b""
         for number, study in enumerate(studies):
             who = _who(study.study)

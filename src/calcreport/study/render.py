@@ -139,6 +139,9 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
                 evidence = replace(evidence, earlier=_earlier(job, results, report, evidence))
             draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
+        names = [EARLIER_FILE.format(one.id) for one in (*report.lesions, *(past.lesion for past in report.rejected))]
+        kept_slices = {name: _last(job, results, name) for name in names}  # a lesion that is rejected may come back
+        files = {name: content for name, content in kept_slices.items() if content is not None} | files
         if job.review is not None:
             files |= {kept.REVIEW_FILE: job.review.text, kept.NOTE_FILE: kept.note_lesions(report, job.review.text)}
         if job.path is not None and (read_bytes(job.path) or b"").removeprefix(BOM_UTF8) != job.text.encode():

@@ -43,6 +43,8 @@ class Prior:
     places: tuple[Path, ...] = field(default=(), repr=False)
     """Where its images lie; empty where that is not known."""
     files: StudyFiles | None = field(default=None, repr=False)
+    older: tuple[Prior, ...] = ()
+    """Studies before it, the latest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,3 +146,43 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     assert _refresh(index, folder) == [f"{UID}.1"]
     assert odd in {os.fsencode(file.path) for file in index.files_of(f"{UID}.1")}
+
+
+@pytest.mark.parametrize(
+    ("other", "is_earlier"),
+    [
+        ({}, True),
+        ({"patient_id": "P2"}, False),
+        ({"patient_id": None}, False),  # what is not known is no agreement
+        ({"birth_date": "1971-01-01"}, False),
+        ({"birth_date": None}, False),
+        ({"sex": "M"}, False),
+        ({"sex": None}, False),
+        ({"issuer": "THERE"}, False),
+        ({"issuer": None}, False),
+        ({"study_date": "2026-07-01"}, False),  # of the same day
+        ({"study_date": None}, False),
+    ],
+)
+def test_an_earlier_study_is_of_the_same_patient(
+    tmp_path: Path, other: dict[str, str | None], is_earlier: bool
+) -> None:
+    me = {"patient_id": "P1", "birth_date": "1970-01-01", "sex": "F", "issuer": "HERE"}
+    index = Index(tmp_path / "index.sqlite")
+    rows = {"now": me | {"study_date": "2026-07-01"}, "last": me | {"study_date": "2025-07-01"} | other,
+            "first": me | {"study_date": "2024-07-01"}}  # fmt: skip
+    with sqlite3.connect(tmp_path / "index.sqlite") as db:
+        for study, row in rows.items():
+            names = ", ".join(row)
+            db.execute(f"INSERT INTO patient (study, {names}) VALUES (?, ?, ?, ?, ?, ?)", (study, *row.values()))  # noqa: S608
+    assert index.earlier_than("now") == (["last", "first"] if is_earlier else ["first"])
+    assert index.earlier_than("first") == []
+
+
+def test_without_an_issuer_on_both_the_id_decides(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    with sqlite3.connect(tmp_path / "index.sqlite") as db:
+        for study, day in (("now", "2026-07-01"), ("last", "2025-07-01")):
+            row = (study, "P1", None, "1970-01-01", "F", None, None, day)
+            db.execute("INSERT INTO patient VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    assert index.earlier_than("now") == ["last"]

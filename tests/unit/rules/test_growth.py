@@ -10,7 +10,7 @@ from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import LesionGrowth
 from calcreport.rules import Ruleset, decide
-from calcreport.rules.growth import weigh_growth
+from calcreport.rules.growth import PROBABLY_SAME, weigh_growth, with_older
 from calcreport.settings import PolicySettings
 
 POLICY = PolicySettings()
@@ -267,3 +267,63 @@ def test_a_readers_mass_is_not_compared_with_a_contour() -> None:
     prior = {"max_diameter_mm": 40, "basis": "mass", "comparable": "yes", "is_by_reader": False}
     growth = _growth({"mass": {"present": "yes", "max_diameter_mm": 80, "source": "reader"}, "prior": prior})
     assert (growth.change_mm, growth.reason) == (None, "measured along a contour before and by a reader now")
+
+
+@pytest.mark.parametrize(
+    ("now_mm", "flag"),
+    [(60.0, "possible"), (30.5, "cannot_determine"), (30.0, "cannot_determine"), (20.0, "cannot_determine")],
+)
+def test_a_lesion_that_is_only_probably_the_same_neither_grew_nor_is_stable(
+    now_mm: float, flag: str, ruleset: Ruleset
+) -> None:
+    lesion = _lesion(now_mm, 30, comparable="unknown", reason=PROBABLY_SAME, uncertainty_mm=1)
+    growth = _growth(lesion)
+    assert (growth.comparable, growth.reason, growth.stable_since) == ("unknown", PROBABLY_SAME, None)
+    assert growth.change_mm == now_mm - 30
+    assert decide(_findings(lesion), Clinical(), POLICY, ruleset).lesions[0].flags.growth.state == flag
+
+
+def test_what_was_measured_in_another_way_is_not_compared_though_probably_the_same() -> None:
+    lesion = _lesion(60, 30, comparable="unknown", reason=PROBABLY_SAME, modality="DX")
+    assert _growth(lesion).reason == "measured on DX before and on CT now"
+
+
+@pytest.mark.parametrize(
+    ("changes", "curve_mm"),
+    [
+        ({}, (30, 20)),
+        ({"comparable": "no"}, ()),
+        ({"comparable": "unknown", "reason": PROBABLY_SAME}, ()),
+        ({"basis": "mass"}, ()),
+        ({"study_date": None}, ()),
+        ({"status": "ambiguous"}, ()),
+        ({"is_minimum": True}, ()),
+    ],
+)
+def test_lengths_on_studies_before_the_earlier_one_are_a_curve(
+    changes: dict[str, Any], curve_mm: tuple[float, ...]
+) -> None:
+    known = {"lesion_id": "L1", "basis": "mineral", "is_by_reader": False}
+    now = _findings(_lesion(40, 40, **known))
+    older = [
+        _findings(_lesion(40, length_mm, **(known | {"study_date": f"{year}-04-01"} | changes)))
+        for year, length_mm in ((2025, 20), (2024, 30))
+    ]
+    findings = with_older(now, older, POLICY)
+    growth = weigh_growth(findings.lesions[0], findings, POLICY)
+    assert growth is not None
+    assert (growth.stable_since, tuple(mm for _, mm in growth.earlier_lengths)) == ("2026-04-01", curve_mm)
+
+
+def test_what_was_handed_on_and_what_is_compared_are_one_curve() -> None:
+    known = {"lesion_id": "L1", "basis": "mineral", "is_by_reader": False}
+    handed_on = {"earlier_lengths": [["2024-04-01", 31], ["2023-04-01", 10]]}
+    now = _findings(_lesion(40, 40, **known, **handed_on))
+    (lesion,) = with_older(now, [_findings(_lesion(40, 30, **(known | {"study_date": "2024-04-01"})))], POLICY).lesions
+    assert lesion.prior is not None
+    assert [(day.year, mm) for day, mm in lesion.prior.earlier_lengths] == [(2023, 10), (2024, 31)]
+
+
+def test_a_lesion_without_an_earlier_one_has_no_curve() -> None:
+    findings, older = _findings({"size": {"max_diameter_mm": 30}}), _findings(_lesion(30, 20))
+    assert with_older(findings, [older], POLICY) == findings

@@ -77,6 +77,40 @@ def test_a_lesion_of_unknown_side_makes_a_match_doubtful() -> None:
     assert priors[0].status == "ambiguous"
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "comparable"),
+    [
+        ([_lesion()], [_lesion()], "yes"),
+        ([_lesion(), _lesion("left")], [_lesion("left"), _lesion()], "yes"),  # each alone on its side
+        ([_lesion(), _lesion(region="forearm")], [_lesion()], "yes"),
+        ([_lesion(), _lesion(depth="subcutaneous")], [_lesion()], "unknown"),  # the layer alone holds them apart
+        ([_lesion()], [_lesion(), _lesion(depth="subcutaneous")], "unknown"),
+    ],
+)
+def test_without_images_a_lesion_that_is_not_alone_in_its_place_is_probably_the_same(now, before, comparable) -> None:
+    for lesions in (now, before):
+        lesions[0]["size"] = {"max_diameter_mm": 30, "uncertainty_mm": 1}
+    prior = _priors(_findings(*now), _earlier(*before))[0]
+    assert (prior.status, prior.comparable, "probably the same" in prior.reason) == (
+        "matched", comparable, comparable == "unknown"
+    )  # fmt: skip
+
+
+def test_in_one_frame_of_reference_the_layer_beside_changes_nothing() -> None:
+    frame = {"frame_of_reference_uid": "1.2.3"}
+    lesions = [_lesion(at=(0, 0, 0)), _lesion(depth="subcutaneous", at=(0, 0, 60))]
+    assert {prior.comparable for prior in _priors(_findings(*lesions, **frame), _earlier(*lesions, **frame))} == {"yes"}
+
+
+def test_what_is_not_comparable_anyway_is_not_called_probable() -> None:
+    now, before = [_lesion(), _lesion(depth="subcutaneous")], [_lesion(size={}), _lesion(depth="subcutaneous")]
+    prior = _priors(_findings(*now), _earlier(*before))[0]
+    assert (prior.comparable, prior.reason) == ("no", "mineral was measured on one of the studies only")
+    doubted = compare_with_earlier(_findings(*now), _earlier(_lesion()), doubt="the images do not fit").lesions[0].prior
+    assert doubted is not None
+    assert (doubted.comparable, doubted.reason) == ("no", "the images do not fit")
+
+
 def test_in_one_frame_of_reference_the_position_decides() -> None:
     frame = {"frame_of_reference_uid": "1.2.3"}
     now = _findings(_lesion(at=(0, 0, 0)), _lesion(at=(0, 0, 60)), **frame)

@@ -83,6 +83,16 @@ def test_a_known_count_that_does_not_come_is_waited_for_longer_and_told(arrivals
     assert arrivals.take_complete() == [Complete(study="a", is_short=True)]
 
 
+def test_what_an_archive_was_asked_to_send_is_of_whoever_asked(arrivals, counts):
+    arrivals.expect("a", 1, "pacs#earlier")
+    arrivals.note("a", "ARCHIVE")
+    arrivals.note("b", "ARCHIVE")
+    counts["a"] = 1
+    arrivals.expect("b", 1)
+    counts["b"] = 1
+    assert {one.study: one.sender for one in arrivals.take_complete()} == {"a": "pacs#earlier", "b": "ARCHIVE"}
+
+
 def test_an_image_that_comes_while_it_is_decided_is_not_overlooked(arrivals, time):
     arrivals.note("a")
     arrivals.expect("a", 1)

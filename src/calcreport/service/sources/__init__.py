@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from calcreport.service.adapter_settings import SourceSettings
 from calcreport.service.journal import Journal
-from calcreport.service.sources.dicomweb import DicomwebSource
+from calcreport.service.sources.archive import DicomwebSource, DimseSource
 from calcreport.service.sources.folder import FolderSource
 from calcreport.service.sources.orthanc import OrthancSource
 from calcreport.service.sources.polled import Source
 
 _KINDS: Final[Mapping[str, type[Source[Any, Any]]]] = {
-    "folder": FolderSource, "orthanc": OrthancSource, "dicomweb": DicomwebSource,
+    "folder": FolderSource, "orthanc": OrthancSource, "dicomweb": DicomwebSource, "dicom": DimseSource,
 }  # fmt: skip
 """By the `kind` of the settings."""
 

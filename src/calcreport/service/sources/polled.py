@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from calcreport.errors import InputError, NotDicomError
-from calcreport.service.adapter_settings import DicomwebSourceSettings, FolderSourceSettings, OrthancSourceSettings
+from calcreport.service.adapter_settings import AnySource, DicomwebSourceSettings, OrthancSourceSettings
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox, IncomingFile
 from calcreport.service.journal import Journal, code_of
@@ -21,7 +21,7 @@ from calcreport.service.web import MissingError, WebClient, first_part
 
 _Web = OrthancSourceSettings | DicomwebSourceSettings  # servers
 # Parameters of the kinds of sources: settings, where to go on.
-Settings = TypeVar("Settings", bound=FolderSourceSettings | _Web)
+Settings = TypeVar("Settings", bound=AnySource)
 WebSettings = TypeVar("WebSettings", bound=_Web)
 Cursor = TypeVar("Cursor")
 Model = TypeVar("Model", bound=BaseModel)
@@ -80,7 +80,7 @@ class WebSource(Source[WebSettings, Cursor]):
         self._client.close()
 
     def _fetch_all(
-        self, inbox: Inbox, study_uid: str, paths: Sequence[str], stop: Event, *, accept: str = "*/*", suffix: str = ""
+        self, inbox: Inbox, study_uid: str, paths: Sequence[str], stop: Event, *, accept: str = "*/*", sender: str = ""
     ) -> bool:
         """Fetch every image of a study; ``False`` when `stop` was set before its end.
 
@@ -92,7 +92,7 @@ class WebSource(Source[WebSettings, Cursor]):
         for path in paths:
             if stop.is_set():
                 return False
-            kept += self._fetch(inbox, study_uid, path, accept, self.name + suffix)
+            kept += self._fetch(inbox, study_uid, path, accept, sender or self.name)
         if 0 < kept < len(paths):
             inbox.expect(study_uid, kept)  # the others will not come
         return True

@@ -109,6 +109,7 @@ class FakeInbox:
         self.limits = LimitSettings()
         self.is_full = False
         self.senders: set[str] = set()
+        self.asked_by: set[str] = set()
         self.study_uid: str | None = None  # of what comes; otherwise as asked for
         folder.mkdir(exist_ok=True)
 
@@ -145,8 +146,9 @@ class FakeInbox:
             raise ClinicalError("of no study", code="clinical.which_study")
         self.clinical.append(content)
 
-    def expect(self, study_instance_uid: str, count: int) -> None:
+    def expect(self, study_instance_uid: str, count: int, asked_by: str = "") -> None:
         self.expected.append((study_instance_uid, count))
+        self.asked_by.add(asked_by)
 
     def recall(self, source: str) -> str | None:
         return self.cursors.get(source)

@@ -18,7 +18,7 @@ from calcreport.service.adapter_settings import (
 from calcreport.service.journal import Journal
 from calcreport.service.service_settings import LimitSettings
 from calcreport.service.sinks.dimse import DimseSink
-from calcreport.service.sources.dicomweb import DicomwebSource
+from calcreport.service.sources.archive import DicomwebSource
 from calcreport.service.sources.orthanc import OrthancSource
 from calcreport.service.sources.polled import Sources, WebSource
 from calcreport.service.web import Body, WebClient, WebError
@@ -175,7 +175,7 @@ def test_a_name_of_orthanc_is_checked_before_it_becomes_an_address(server, reply
 
 
 def test_a_query_has_an_end(server, reply, monkeypatch) -> None:
-    monkeypatch.setattr("calcreport.service.sources.dicomweb._MOST_PAGES", 3)
+    monkeypatch.setattr("calcreport.service.sources.archive._MOST_PAGES", 3)
     number = 0
 
     def answer(_asked):

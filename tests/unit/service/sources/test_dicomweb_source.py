@@ -6,7 +6,7 @@ import pytest
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import DicomwebSourceSettings
 from calcreport.service.journal import Journal
-from calcreport.service.sources.dicomweb import DicomwebSource
+from calcreport.service.sources.archive import DicomwebSource
 
 CT, SR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.34"
 TODAY = "20261101"
