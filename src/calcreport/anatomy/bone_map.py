@@ -85,6 +85,8 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
+    # Mineral lies in cartilage, is not most of it: an ossified lump beside a rib is denser.
+    keep &= 2 * np.bincount(labels[grid.hu >= BONE_HU], minlength=count + 1) <= size
     return dilate(chosen(labels, keep), "square", within=soft)
 
 
@@ -343,7 +345,7 @@ class _Pieces:
         """
         found = np.zeros(len(bone), dtype=np.bool_)
         for i in self.large:
-            if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
+            if bone[i] or self.marrow[i, 0] < MIN_MARROW:
                 continue
             box = _grown(self.boxes[i - 1], self.grid)
             own, other = self.labels[box] == i, bone[self.labels[box]]
@@ -355,6 +357,9 @@ class _Pieces:
             if not found[i] and not self._is_in_trunk(i, main):
                 wide = self.labels[box[0]] if is_in_line else self.labels[box]
                 found[i] = _is_crowd(bone[wide] | (wide == i), self.grid)
+                # A hand may lie beside a trunk; the ribs of a shoulder's own section outline one.
+                part = bone[self.labels[box[0]]] & (main[box[0]] == main[box][own].any())
+                found[i] &= beyond_hull_mm(part, self.grid) is None
         return found
 
     def _is_in_trunk(self, i: int, main: Mask) -> bool:
