@@ -28,7 +28,6 @@ SECTION_MM2: Final = (20.0, 1_000.0)  # flat part of an artery of 8 mm to an aor
 SMALL_MM2: Final = (9.0, 160.0)  # section above `UNENHANCED_HU` of a vessel of 4-10 mm, which has no flat inside
 MAX_OBLIQUE: Final = 2.0  # longest side of it over the diameter of a disc of its area: an oblique vessel is an ellipse
 SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
-MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
 SHARPNESS: Final = 1.35  # its voxels over its block means at most; calcified walls and slim bones have 2 to 3
 RIM_MM: Final = 4.5  # around a section this far ...
 DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
@@ -169,8 +168,6 @@ def find_small_vessels(
     the noise is that of soft tissue in the grid and in the volume, HU.
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
-    if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
-        return Lumen(mask=found, hu=None, pools=found)
     labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & outline.body, structure=TOUCHING_IN_PLANE)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
@@ -182,9 +179,7 @@ def find_small_vessels(
     sides = [(b[1].stop - b[1].start, b[2].stop - b[2].start) for b in ndimage.find_objects(labels)]
     longest_mm = (np.array([(0, 0), *sides]) * np.array(grid.spacing_mm[1:])).max(axis=1)
     apart &= longest_mm <= MAX_OBLIQUE * 2 * np.sqrt(area / np.pi)
-    if not apart.any():
-        return Lumen(mask=found, hu=None, pools=found)
-    chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
+    chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False) if apart.any() else found)
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
         peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))
