@@ -342,7 +342,7 @@ class _Pieces:
         """
         found = np.zeros(len(bone), dtype=np.bool_)
         for i in self.large:
-            if bone[i] or self.marrow[i, 0] < MIN_MARROW:
+            if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
                 continue
             box = _grown(self.boxes[i - 1], self.grid)
             own, other = self.labels[box] == i, bone[self.labels[box]]
