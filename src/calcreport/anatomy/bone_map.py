@@ -86,6 +86,8 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
+    # Mineral lies in cartilage, is not most of it: an ossified lump beside a rib is denser.
+    keep &= 2 * np.bincount(labels[grid.hu >= BONE_HU], minlength=count + 1) <= size
     return dilate(chosen(labels, keep), "square", within=soft)
 
 
@@ -104,7 +106,6 @@ MIN_PLAIN: Final = 0.2
 """Share of the area of its sections that tell marrow from fluid, from which on the others do not count against a bone:
 the head of a humerus on its scapula has 0.26; of a spindle with fluid the ends, less than a tenth."""
 METAL_HU: Final = 2_000.0  # A core denser than this is a nail in its bone
-MAX_CORTEX_HU: Final = 1_600  # Block means of cortex stay below; clasps and wires on the skin do not
 SAMPLED_SLICES: Final = 8  # slices of a component that are looked at: bones repeat themselves ...
 SAMPLED_SECTIONS: Final = 6  # ... and its largest sections in each
 MIN_MARROW: Final = 0.55
@@ -116,8 +117,7 @@ MIN_CLEAR: Final = 0.01
 and parenchyma are fainter."""
 MIN_CUT_SHARE: Final = 0.3  # Of its largest section a bone runs out of the scan with this share, a lesion with a cap
 TIP_SHARE: Final = 0.8  # of its largest section up to which the tip of a bone grows towards the end of the scan
-MIN_TIP_MM3: Final = 1_000.0  # volume of such a tip
-MIN_TIP_MARROW: Final = 0.35  # less of it shows marrow (a coccyx in a noisy scan 0.47)
+MIN_TIP_MARROW: Final = 0.35  # less of such a tip shows marrow (a coccyx in a noisy scan 0.47)
 MIN_THROUGH_MM: Final = 30.0  # In a shorter scan lesions run through as well as bones
 THROUGH_MM3: Final = 30_000.0
 """What both ends of the scan cut and is this large runs through it, however small its section is there."""
@@ -304,8 +304,7 @@ class _Pieces:
             if is_through and is_deep:
                 found[i] = through[i]
             else:
-                is_tip = max(ends) >= TIP_SHARE and self.volume_mm3[i] >= MIN_TIP_MM3
-                has_marrow = self.marrow[i, 1] >= (MIN_TIP_MARROW if is_tip else MIN_MARROW)
+                has_marrow = self.marrow[i, 1] >= (MIN_TIP_MARROW if max(ends) >= TIP_SHARE else MIN_MARROW)
                 goes_on = max(ends) >= MIN_CUT_SHARE or self._extent_mm(i).max() >= MIN_LONG_MM or self._at_side(i)
                 found[i] = has_marrow and goes_on
         # No part of the body is without bone: what runs through a thin slab is one if there is no other.
@@ -316,7 +315,7 @@ class _Pieces:
         found = np.zeros(len(bone), dtype=np.bool_)
         wanted = [
             i for i in self.large
-            if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
+            if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
         mask = bone[self.labels] & main
@@ -353,18 +352,14 @@ class _Pieces:
                 continue
             is_in_line = not near[_middle_planes(own, self.grid)].any()
             found[i] = is_in_line and self.volume_mm3[i] >= MIN_EPIPHYSIS_MM3
-            if not found[i] and not self._is_in_trunk(i, main):
+            is_in_main, block_mm2 = main[box][own].any(), self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
+            is_in_trunk = is_in_main and main[box[0]].sum(axis=(1, 2)).mean() * block_mm2 >= MIN_TRUNK_MM2
+            if not found[i] and not is_in_trunk:
+                # A hand may lie beside a trunk; the ribs of a shoulder's own section outline one.
+                part = bone[self.labels[box[0]]] & (main[box[0]] == is_in_main)
                 wide = self.labels[box[0]] if is_in_line else self.labels[box]
-                found[i] = _is_crowd(bone[wide] | (wide == i), self.grid)
+                found[i] = _is_crowd(bone[wide] | (wide == i), self.grid) and beyond_hull_mm(part, self.grid) is None
         return found
-
-    def _is_in_trunk(self, i: int, main: Mask) -> bool:
-        """Whether the middle of a component lies in a section of the body larger than that of any limb."""
-        box = self.boxes[i - 1]
-        plane = (box[0].start + box[0].stop) // 2
-        own = self.labels[plane][box[1:]] == i
-        is_trunk = np.count_nonzero(main[plane]) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2] >= MIN_TRUNK_MM2
-        return bool(is_trunk and main[plane][box[1:]][own].any())
 
     def _extent_mm(self, i: int) -> Floats:
         return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))

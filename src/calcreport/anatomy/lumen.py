@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.anatomy.arrays import Floats, Hu, Labels, Mask
+from calcreport.anatomy.cavities import RIB_HU
 from calcreport.anatomy.coarse import Grid
 from calcreport.anatomy.labelling import label, label_planes
 from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, chosen, dilate, erode, join_neighbours
@@ -28,7 +29,6 @@ SECTION_MM2: Final = (20.0, 1_000.0)  # flat part of an artery of 8 mm to an aor
 SMALL_MM2: Final = (9.0, 160.0)  # section above `UNENHANCED_HU` of a vessel of 4-10 mm, which has no flat inside
 MAX_OBLIQUE: Final = 2.0  # longest side of it over the diameter of a disc of its area: an oblique vessel is an ellipse
 SMALL_CHANGE: Final = 0.06  # its peak stays the same along the vessel but for noise and this share
-MAX_BLOCK_MM: Final = 2.0  # Broader blocks do not show what is so narrow
 SHARPNESS: Final = 1.35  # its voxels over its block means at most; calcified walls and slim bones have 2 to 3
 RIM_MM: Final = 4.5  # around a section this far ...
 DENSER_HU: Final = 50.0  # ... blocks denser than its middle by this and noise are bone ...
@@ -45,7 +45,7 @@ MIN_SLIMNESS: Final = 2.0  # length over breadth of a vessel that ends inside th
 MIN_ROUND: Final = 0.5  # less a block all round, a section keeps this share of what a disc keeps; a blade nothing
 MIN_TRUNK_MM2: Final = 30_000.0  # section of a trunk; the sole of a foot of 28 x 11 cm is smaller
 MIN_GAS_MM3: Final = 1_000.0  # gas at the level of a tube; without it there is no bowel, as in legs side by side
-GREAT_VESSELS_MM: Final = 52.0  # aorta and cava lie this close to the middle plane (44 mm), bowel 60 mm aside ...
+GREAT_VESSELS_MM: Final = 52.0  # aorta and cava lie this close to the spine's middle (31 mm), bowel 60 mm aside ...
 MIN_DEPTH: Final = 0.4  # ... or before this share of the depth of the trunk (0.34 at most; aortas behind it, 0.46)
 PAIR_MM: Final = (20.0, 80.0)  # vessels of both sides mirror each other so well, nearer to the middle than the colon
 MIN_LUNG_SHARE: Final = 0.2  # Levels of the heart show gas of this share of the trunk's section; bowel has less ...
@@ -101,8 +101,9 @@ def find_lumen(grid: Grid, outline: Outline, noise_hu: float) -> Lumen:
     is_chamber = sections.falls_off & (sections.is_even | (sections.area_mm2 > SECTION_MM2[1]))
     core = tubes | (is_chamber & (sections.mean_hu >= low - reach))[labels] & flat
     gas, trunk = (np.count_nonzero(of, axis=(1, 2)) for of in ((hu < GAS_HU) & outline.body, outline.main))
-    most_hu = np.where(gas >= MIN_LUNG_SHARE * trunk, MAX_CHAMBER_RATIO * high, high + reach)
-    core = _joined(core & (hu <= most_hu[:, None, None]), tubes, grid)
+    # Loops of bowel are chambers as well, seldom as bright as blood: where no heart is, chambers hardly are brighter.
+    most_hu = np.where(gas >= MIN_LUNG_SHARE * trunk, MAX_CHAMBER_RATIO * high, high + FLAT_HU)
+    core = _joined(core & ~pools & (sections.mean_hu[labels] <= most_hu[:, None, None]), tubes, grid)
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
     return Lumen(mask=mask, hu=top, pools=pools)
@@ -168,8 +169,6 @@ def find_small_vessels(
     the noise is that of soft tissue in the grid and in the volume, HU.
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
-    if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
-        return Lumen(mask=found, hu=None, pools=found)
     labels, count = label_planes((grid.hu > UNENHANCED_HU) & outline.body)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
@@ -181,9 +180,7 @@ def find_small_vessels(
     sides = [(b[1].stop - b[1].start, b[2].stop - b[2].start) for b in ndimage.find_objects(labels)]
     longest_mm = (np.array([(0, 0), *sides]) * np.array(grid.spacing_mm[1:])).max(axis=1)
     apart &= longest_mm <= MAX_OBLIQUE * 2 * np.sqrt(area / np.pi)
-    if not apart.any():
-        return Lumen(mask=found, hu=None, pools=found)
-    chains, _ = label(_long_parts(apart[labels], grid, is_bridged=False))
+    chains, _ = label(_long_parts(apart[labels], grid, is_bridged=False) if apart.any() else found)
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
         peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))
@@ -212,9 +209,9 @@ def _sharpest(grid: Grid, fine_hu: Hu, own: Mask, box: tuple[slice, ...]) -> flo
 
 
 def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
-    """Tubes that lie where vessels do, and those as bright but for `reach_hu`: bowel with contrast is a tube as well.
+    """Tubes that lie where vessels do, and those hardly brighter: bowel with contrast is a tube as well.
 
-    In a trunk seen whole a tube near the middle plane, not in front, proves enhancement, or two that mirror each other;
+    In a trunk with gas a tube near the spine's middle, not in front, proves enhancement, or two that mirror each other;
     elsewhere there is no bowel, or its place is not known.
     """
     labels, count = label(dilate(tubes, "cross", axes=(0,)))
@@ -226,25 +223,28 @@ def _proven(tubes: Mask, grid: Grid, outline: Outline, reach_hu: float) -> Mask:
         is_alike = (differ_mm <= PAIR_MM[0]) & (np.abs(mean_hu - mean_hu[:, None]) <= reach_hu)
         found = (is_alike & ~np.eye(count, dtype=np.bool_)).any(axis=1) & (np.abs(aside_mm) <= PAIR_MM[1])
     if found.any():
-        found |= (mean_hu <= mean_hu[found].max() + reach_hu) & (mean_hu >= mean_hu[found].min() - reach_hu)
+        found |= (mean_hu <= mean_hu[found].max() + FLAT_HU) & (mean_hu >= mean_hu[found].min() - reach_hu)
     return chosen(labels, np.append(False, found)) & tubes
 
 
 def _place(part: Mask, grid: Grid, outline: Outline) -> tuple[float, float, float, float]:
-    """Place of a tube: mm aside of the middle plane of a trunk, row in mm, share of the depth from the front; mean HU.
+    """Place of a tube: mm aside of the spine of a trunk, row in mm, share of the depth from the front; mean HU.
 
-    The first is not a number where no trunk with gas in it is seen, or its picture cuts one side only.
+    The first is not a number where no trunk with gas and with bone behind the tube is seen.
     """
     index = np.argwhere(part)
     main, planes = outline.main[int(np.median(index[:, 0]))], slice(index[0, 0], index[-1, 0] + 1)
-    held = (np.flatnonzero(main.any(axis=axis)) for axis in (1, 0))
-    (top, bottom), (left, right) = ((at[0], at[-1]) if at.size else (0, 0) for at in held)
+    held = np.flatnonzero(main.any(axis=1))
+    top, bottom = (held[0], held[-1]) if held.size else (0, 0)
     row, column = index[:, 1:].mean(axis=0)
+    behind = (np.arange(main.shape[0]) - row)[:, None] * -outline.front >= 0
+    # Arms beside a trunk, and a picture that cuts one side of it, move the middle of its outline, not its spine.
+    dense = (grid.hu[planes] > RIB_HU) & outline.main[planes] & ~dilate(part[planes], "square")
+    bones = np.nonzero(dense & behind)[2]
     gas_mm3 = np.count_nonzero((grid.hu[planes] < GAS_HU) & outline.body[planes]) * np.prod(grid.spacing_mm)
-    is_cut_once = (left == 0) != (right == main.shape[1] - 1)
     is_trunk = np.count_nonzero(main) * grid.spacing_mm[1] * grid.spacing_mm[2] >= MIN_TRUNK_MM2
-    is_known = is_trunk and gas_mm3 >= MIN_GAS_MM3 and not is_cut_once
-    aside_mm = (column - (left + right) / 2) * grid.spacing_mm[2] if is_known else float("nan")
+    is_known = is_trunk and gas_mm3 >= MIN_GAS_MM3 and bones.size > 0
+    aside_mm = (column - float(np.median(bones))) * grid.spacing_mm[2] if is_known else float("nan")
     share = (row - top) / max(bottom - top, 1)
     depth = {-1: share, 0: 1.0, 1: 1 - share}[outline.front]
     return aside_mm, row * grid.spacing_mm[1], depth, float(grid.hu[part].mean())

@@ -38,8 +38,8 @@ from calcreport.model.report import Excluded, ExclusionReason
 
 THIN_SLICES: Final = 2  # In no more slices a component is averaged with what lies above and below: its peak says little
 DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
-MAX_PHALANX_MM3: Final = 3_000.0
-"""Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
+MAX_SMALL_BONE_MM3: Final = 5_000.0
+"""Where no region is told it may be hand or foot, whose bones, a thumb's metacarpal (46 x 12 mm) at most, blur."""
 CHIP_SHARE: Final = (0.25, 0.9)
 """Above `BONE_HU` a chip of cortex lies in the map of bones by the first share (at the side of the picture its outer
 blocks are half air) and within the reach of their edge by the second."""
@@ -176,8 +176,8 @@ def _is_parted(scene: Scene, component: int) -> bool:
     if scene.bones.is_crowded(*scene.components.box[component].T):
         return is_lump(scene, component)
     region = scene.region(component)
-    is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
-    return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))
+    is_small_bone = region is None and volume_mm3 < MAX_SMALL_BONE_MM3
+    return region in SHAFTS or (not is_small_bone and is_solid(scene.volume.hu, scene.components.indices(component)))
 
 
 def _bone_detail(scene: Scene, component: int) -> str:

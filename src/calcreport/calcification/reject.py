@@ -191,6 +191,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
+    (lambda c: _is_streak(c.focus) and c.focus.air_fraction > MIN_SKIN_AIR,
+     ExclusionReason.NOISE, "edge of the skin"),
     (lambda c: is_around_spongiosa(c.scene, c.focus),
      ExclusionReason.SKELETON, "cortex of a vertebra or the sacrum; check the source images"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calcreport.anatomy.body import find_body
-from calcreport.anatomy.bone_map import _filled, find_bone_map
+from calcreport.anatomy.bone_map import _filled, costal_cartilage, find_bone_map
 from calcreport.anatomy.coarse import Grid, coarsen
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
@@ -132,6 +132,7 @@ def test_a_small_bone_inside_the_scan_is_told_by_the_many_bones_it_has_joints_wi
 
 
 FAR, NEAR = ((-45, 0), (0, 45), (45, 0)), ((-20, 0), (0, 20), (20, 0))
+CORNERS = ((-60, -60), (60, -60), (-60, 60), (60, 60))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,9 @@ FAR, NEAR = ((-45, 0), (0, 45), (45, 0)), ((-20, 0), (0, 20), (20, 0))
         (FAR, (-99.0, -16.0), (70.0, 70.0), 1),  # in line beyond a bone: fingers spread wide
         (FAR, (-99.0, 99.0), (70.0, 70.0), 0),  # beside it
         (NEAR, (-99.0, 99.0), (70.0, 70.0), 1),
+        (NEAR, (-99.0, 99.0), (95.0, 95.0), 1),
         (NEAR, (-99.0, 99.0), (90.0, 120.0), 0),  # beside a spine with its processes
+        (NEAR + CORNERS, (-99.0, 99.0), (95.0, 95.0), 0),  # beside ribs and a scapula: these outline a trunk
     ],
 )
 def test_in_line_beyond_a_bone_the_whole_slice_counts_and_a_trunk_has_no_small_bones(
@@ -255,6 +258,19 @@ def test_mineral_inside_the_chest_and_on_its_skin_is_neither_bone_nor_cartilage(
         index = tuple(found.grid.of_fine(np.argwhere(where(*at))).T)
         assert found.bone[index].mean() == 0
         assert found.cartilage[index].mean() == 0
+
+
+@pytest.mark.parametrize(("hu", "is_cartilage"), [(120, True), (179, True), (180, False), (500, False)])
+def test_a_lump_beside_a_rib_that_is_mostly_as_dense_as_bone_is_no_cartilage(hu, is_cartilage):
+    bone = np.zeros((16, 100, 120), dtype=bool)
+    bone[:, 10:91, 10:111] = True
+    bone[:, 12:89, 12:109] = False
+    density = np.where(bone, 600, 50).astype(np.int16)
+    density[4:12, 2:10, 40:48] = hu
+    grid = Grid(hu=density, step=(1, 1, 1), spacing_mm=(1.5, 1.5, 1.5))
+    everywhere = np.ones(bone.shape, dtype=bool)
+    found = costal_cartilage(grid, everywhere, bone, everywhere, noise_hu=8.0, front=-1)
+    assert found[4:12, 2:10, 40:48].any() == is_cartilage
 
 
 def test_what_goes_on_into_the_chest_is_no_cartilage_of_its_wall():

@@ -184,9 +184,10 @@ TRUNK_MM = 300.0
 GAS_LOOP = (tube(12.0, -60, 40), -900.0)
 
 
-def in_trunk(*things, front=-1, cut=(), width_mm=264.0, depth_mm=210.0, gas=True):
+def in_trunk(*things, front=-1, cut=(), width_mm=264.0, depth_mm=210.0, gas=True, spine=True):
     """What is found in a trunk around x = y = 0; `cut` names sides that leave the picture."""
-    grid = painted(*things, *((GAS_LOOP,) if gas else ()), size_mm=TRUNK_MM)
+    bones = ((tube(15.0, 0, -75.0 * (front or -1)), 1_200.0),)
+    grid = painted(*things, *((GAS_LOOP,) if gas else ()), *(bones if spine else ()), size_mm=TRUNK_MM)
     at = np.indices(grid.hu.shape[1:]) * 1.5 - TRUNK_MM / 2
     main = (np.abs(at[0]) < depth_mm / 2) & (np.abs(at[1]) < width_mm / 2)
     main[:, : round(TRUNK_MM / 3)] |= "left" in cut
@@ -233,7 +234,8 @@ def test_the_front_of_a_patient_who_lies_prone_is_the_last_row():
         ({}, False),
         ({"gas": False}, True),  # two thighs that touch each other
         ({"width_mm": 140.0}, True),  # a limb
-        ({"cut": ("left",)}, True),  # the middle plane is not known
+        ({"spine": False}, True),  # its middle is not known
+        ({"cut": ("left",)}, False),  # an arm at the side of the picture
         ({"cut": ("left", "right")}, False),
     ],
 )
@@ -260,6 +262,20 @@ def test_bowel_far_denser_than_blood_raises_no_limit():
     lumen = in_trunk((beside(0, 10), 200.0), (beside(-60, 10), 330.0), (beside(70, -20, 16.0), 380.0))
     assert lumen.hu == pytest.approx(200, abs=20)
     assert not lumen.mask[:, 106:108, 59:61].any(), "330 HU, beyond noise and mixing"
+
+
+@pytest.mark.parametrize(("bowel_hu", "is_blood"), [(215.0, True), (245.0, False)])
+def test_another_tube_of_a_trunk_is_blood_if_hardly_brighter_than_the_great_vessels(bowel_hu, is_blood):
+    lumen = in_trunk((beside(0, 10), 200.0), (beside(-60, 10), bowel_hu))
+    assert lumen.mask[:, 106:108, 59:61].any() == is_blood
+    assert lumen.hu < 235
+
+
+def test_a_broad_loop_apart_from_the_vessels_is_no_chamber_of_the_heart():
+    """Within noise of single blocks of the blood; only beside lung is a chamber brighter than its vessels."""
+    loop = tube(22.0, 60, -30, (0, 40))
+    assert in_trunk((beside(0, 10), 200.0), (loop, 245.0)).hu < 225
+    assert in_trunk((beside(0, 10), 200.0), (loop, 205.0)).mask[:5, 80, 140].all()
 
 
 def test_a_colon_as_dense_as_the_blood_is_listed_with_it():

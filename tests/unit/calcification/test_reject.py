@@ -347,6 +347,17 @@ def test_near_metal_a_deposit_stands_out_more_than_streaks(scene, make_focus, cn
     assert found == ((ExclusionReason.NOISE, "metal streak") if is_streak else None)
 
 
+@pytest.mark.parametrize(
+    ("air", "cnr", "thickness_mm", "is_edge"),
+    [(0.31, 12.9, 2.9, True), (0.30, 12.9, 2.9, False), (0.31, 13.0, 2.9, False), (0.31, 12.9, 3.0, False)],
+)
+def test_thin_mineral_half_in_the_air_stands_out_more_than_an_edge_of_skin(
+    scene, make_focus, air, cnr, thickness_mm, is_edge
+):
+    focus = make_focus(peak_hu=55.0 + 10 * cnr, thickness_mm=thickness_mm, air_fraction=air)
+    assert verdict(scene, focus) == ((ExclusionReason.NOISE, "edge of the skin") if is_edge else None)
+
+
 def test_the_first_rule_that_holds_gives_the_reason(make_scene, make_focus):
     scene = make_scene(BOX, lumen_hu=400.0)
     for mask in (scene.bones.cartilage, scene.places.cage, scene.bones.lumen):

@@ -162,8 +162,10 @@ def _check_tissue(values: _Values) -> int:
     of_tissue = values.near(tissue.hu, _AROUND_TISSUE_HU) / max(values.share(_BETWEEN_HU[0], 1500.0), _LEAST_BODY)
     if is_lung and not (above.hu > _THOUSAND_HIGH_HU[0] and above.exceeds(tissue, 5.0)):
         return int(of_tissue >= _CLEAR_IN_LUNG)
+    is_odd = between.exceeds(tissue, 0.25) and between.purity >= _DISTINCT
     for peak, is_wrong in (
-        (between, between.exceeds(tissue, 0.25) and between.purity >= _DISTINCT),
+        # Fat and muscle both where they must be, and more of each, fix the scale: the rest is a cushion under a hand.
+        (between, is_odd and between.height >= min(fat.height, soft.height)),
         (above, above.exceeds(tissue, 5.0)),
         (above, not fat.height > 0.05 * max(tissue.height, above.height) and _is_raised(values, tissue, above)),
     ):

@@ -44,6 +44,7 @@ BODIES: dict[str, tuple[Tissues, bool]] = {
     "metal": ((AIR, PARTIAL, FAT, MUSCLE, (3071, 0, 5), (-400, 300, 5), (900, 700, 5)), True),
     "cast": ((AIR, PARTIAL, FAT, MUSCLE, BONE, (600, 120, 10)), True),
     "on a cushion": ((AIR, (-940, 15, 20), (-875, 20, 20), (-60, 25, 1), (45, 20, 2)), True),
+    "hand on foam": (((-1000, 5, 80), (-255, 25, 3), (-80, 25, 6), (50, 25, 7), (500, 350, 4)), True),
     "contrast medium in the bladder": ((AIR, FAT, MUSCLE, BONE, (1200, 30, 6)), True),
     "no air": ((FAT, MUSCLE, BONE), True),
     "muscle alone": ((MUSCLE, (200, 60, 1)), False),
@@ -60,7 +61,7 @@ SCALES: dict[str, tuple[float, float]] = {
     **{f"x{factor:g} about zero": (factor, 0.0) for factor in (0.25, 0.5, 2.0, 10.0)},
     "inverted": (-1.0, 2047.0),
 }
-LIMBS = ("thigh", "air clipped", "noisy", "venous phase", "oedema", "cast", "hand", "head", "chest")
+LIMBS = ("thigh", "air clipped", "noisy", "venous phase", "oedema", "cast", "hand", "hand on foam", "head", "chest")
 NOTED = {("hand", "x0.5 about air")}
 """Bone of a hand takes the place of vessels there, and its soft tissue that of lung."""
 
