@@ -444,6 +444,10 @@ CARTILAGE = TOPHUS | {
     "mean_hu": 330.0, "peak_hu": 400.0, "bone_gap_mm": 2.1, "sphericity": 0.16, "smoothness": 0.49, "near_fat": 0.3, "wide_fat": 0.3,
     "layer": DepthClass.JUXTACORTICAL,
 }  # fmt: skip
+LAYER = CARTILAGE | {
+    "longest_mm": 16.5, "width_mm": 15.7, "thickness_mm": 4.0, "largest_focus_mm": 16.5, "focus_size_mm": 16.5, "projected_fill": 0.9,
+    "wall_mm": 1.2, "ring_share": 0.0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -456,6 +460,10 @@ CARTILAGE = TOPHUS | {
         (CARTILAGE, "HAND", "P16"),
         (CARTILAGE, None, ""),
         (CARTILAGE | {"bone_gap_mm": 6.0}, "HAND", ""),
+        (LAYER, "right knee", "P16"),  # a layer as of fascia, or stipples as of a tumour, by its shape alone
+        (LAYER, "thigh", ""),
+        (LAYER | {"bone_gap_mm": 5.5}, "right knee", ""),
+        (LAYER | {"thickness_mm": 7.0}, "right knee", ""),
     ],
 )
 def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_joints_and_only_possible(
