@@ -183,7 +183,7 @@ def test_above_a_raised_limit_a_chip_of_what_lies_in_the_cage_is_cartilage(
 
 KNEE = (ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)")
 PATELLA = {"volume_mm3": 2_000.0, "bone_gap_mm": 12.0, "peak_hu": 1_000.0, "core_hu": 599.0}
-FABELLA = {"volume_mm3": 1_500.0, "bone_gap_mm": 5.5, "thickness_mm": 3.0}
+FABELLA = {"volume_mm3": 1_500.0, "bone_gap_mm": 5.5}
 FRONT, HARDLY_FRONT, BEHIND, HARDLY_BEHIND = 10, 9, 3, 4
 """Row of the blocks of bone that leaves the box 10.5 and 7.5 mm before it, and 10.5 and 7.5 mm behind it."""
 
@@ -205,7 +205,9 @@ FRONT, HARDLY_FRONT, BEHIND, HARDLY_BEHIND = 10, 9, 3, 4
         ("knee", FRONT, FABELLA, False),
         ("knee", BEHIND, FABELLA | {"volume_mm3": 1_501.0}, False),
         ("knee", BEHIND, FABELLA | {"bone_gap_mm": 5.6}, False),
-        ("knee", BEHIND, FABELLA | {"thickness_mm": 2.9}, False),  # a line, as in cartilage or meniscus
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 2.9, "bone_gap_mm": 2.5}, True),
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 3.0, "bone_gap_mm": 2.4}, True),
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 2.9, "bone_gap_mm": 2.4}, False),  # a line in cartilage or meniscus
     ],
 )
 def test_patella_and_fabella_by_region_side_size_and_gap(make_scene, make_focus, region, bone_row, changes, is_knee):

@@ -472,3 +472,12 @@ def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_j
     said = read(dataclasses.replace(LUMP, **changes), region=region)
     assert (said.id if said.id in {"P16", "P17"} else "") == named
     assert not named or said.confidence is Confidence.LOW
+
+
+@pytest.mark.parametrize(
+    ("gap_mm", "projected_fill", "named"),
+    [(0.0, 0.65, "P30"), (0.9, 0.65, "P11"), (0.0, 0.68, "P11"), (0.9, 0.59, "P30")],
+)
+def test_mineral_joined_to_bone_whose_shape_is_seen_in_part_needs_a_better_grade(gap_mm, projected_fill, named):
+    changes = LAYER | {"bone_gap_mm": gap_mm, "projected_fill": projected_fill}
+    assert read(dataclasses.replace(LUMP, **changes), region="thigh").id == named
