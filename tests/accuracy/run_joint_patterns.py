@@ -1,4 +1,4 @@
-"""How mineral in cartilage (P16) and tophi (P17) of hand and foot are found and named on CT, in both definitions.
+"""How mineral in cartilage (P16) and tophi (P17) of hand, knee and foot are found and named on CT, in both definitions.
 
 python tests/accuracy/run_joint_patterns.py --first 500 --seeds 3
 """
@@ -16,6 +16,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402  (threads are set before numpy is imported)
 from calcphantom import (  # noqa: E402
+    Extra,
     Kernel,
     Layer,
     LesionRecipe,
@@ -36,6 +37,7 @@ CASES: Final = (
     ("P17", Region.FOOT, "ankle fat", (7.0, 13.0), (165.0, 230.0), Layer.SUBCUTANEOUS),
     ("P17", Region.HAND, "finger", (6.0, 9.0), (165.0, 230.0), Layer.SUBCUTANEOUS),
     ("P16", Region.HAND, None, (8.0, 18.0), (400.0, 700.0), Layer.SUBFASCIAL),
+    ("P16", Region.CALF, None, (8.0, 18.0), (400.0, 700.0), Layer.SUBFASCIAL),
 )
 """Pattern, region, place, diameters in mm, densities in HU, layer."""
 
@@ -51,7 +53,8 @@ def outcome(seed: int, number: int, definition: type[LesionRecipe]) -> str:
         pixel_mm=float(rng.uniform(0.3, 0.6)), spacing_mm=float(rng.choice([0.6, 1.0, 1.5, 2.0])),
         noise_hu=float(rng.uniform(10, 22)), kernel=Kernel.STANDARD,
     )  # fmt: skip
-    recipe = PhantomRecipe(kind="joint", region=region, seed=seed, lesions=(lesion,), scan=scan)
+    extras = (Extra.KNEE_END,) if region is Region.CALF else ()
+    recipe = PhantomRecipe(kind="joint", region=region, seed=seed, lesions=(lesion,), scan=scan, extras=extras)
     try:
         volume, truth = make_phantom(recipe)
     except NoRoomError:

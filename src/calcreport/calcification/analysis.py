@@ -22,6 +22,7 @@ from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.inner import MOST_IN_CAVITY, FeltMass, list_incidental, sort_by_labels, sort_inner
 from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.patterns.pattern import REGIONS
 from calcreport.calcification.reject import BRIGHT_RIM
 from calcreport.calcification.scene import BULGE_MM, Scene
 from calcreport.calcification.skin import find_skin
@@ -43,6 +44,8 @@ from calcreport.settings import DetectionSettings
 # Note where metal is in the field of view.
 NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 AT_RIM: Final = "The field of view cuts the body: faint calcification at its rim cannot be told from artefact."
+IN_JOINTS: Final = "Calcification of joint cartilage, meniscus or capsule that touches bone was not searched for."
+JOINTS: Final = (*REGIONS["by_joint"], "HIP", "SHOULDER")  # where it says so; a hand or foot may show no region
 
 
 def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
@@ -111,7 +114,9 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     groups = group_foci(foci, weak, ground, distance_mm=settings.group_distance_mm)
     lesions += map_in_threads(measurer.group, groups)
     lesions.sort(key=_longest_mm, reverse=True)
-    blind = {NEAR_METAL: detection.has_metal, AT_RIM: any(one.detail == BRIGHT_RIM for one in detection.rejected)}
+    place = " ".join((acquisition.body_part or "", *scene.places.regions)).upper()
+    blind = {NEAR_METAL: detection.has_metal, AT_RIM: any(one.detail == BRIGHT_RIM for one in detection.rejected),
+             IN_JOINTS: not place.strip() or any(joint in place for joint in JOINTS)}  # fmt: skip
     return CtFindings(
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),

@@ -85,7 +85,8 @@ MIN_PATELLA_MM3: Final = 2_000.0  # volume of a patella ...
 MAX_PATELLA_CORE: Final = 0.6  # ... its marrow over its cortex ...
 PATELLA_GAP_MM: Final = 12.0  # ... and thickness of the cartilage behind it
 MAX_FABELLA_MM3: Final = 1_500.0  # volume of a fabella ...
-FABELLA_GAP_MM: Final = 5.5  # ... and its distance to the condyle ...
+FABELLA_GAP_MM: Final = 5.5  # ... its distance to the condyle ...
+CARTILAGE_MM: Final = (3.0, 2.5)  # ... what is thinner and nearer to bone may be mineral of cartilage or meniscus ...
 MIN_BEHIND_MM: Final = 8.0  # ... behind the middle of the bones (posterior, patient axes)
 SESAMOID_MM3: Final = (60.0, 400.0)  # volume of a sesamoid of thumb or great toe; smaller specks are not claimed for it
 SESAMOID_GAP_MM: Final = 3.2  # how close it rides on one of the many bones of hand or foot
@@ -321,9 +322,10 @@ def _is_patella(scene: Scene, focus: Focus) -> bool:
 
 
 def _is_fabella(scene: Scene, focus: Focus) -> bool:
-    """Whether a small piece lies close behind the bones of a knee."""
+    """Whether a small piece, no line of mineral, lies close behind the bones of a knee."""
     is_near = focus.volume_mm3 <= MAX_FABELLA_MM3 and focus.bone_gap_mm <= FABELLA_GAP_MM
-    return is_near and _behind_knee_mm(scene, focus) > MIN_BEHIND_MM
+    is_line = focus.thickness_mm < CARTILAGE_MM[0] and focus.bone_gap_mm < CARTILAGE_MM[1]
+    return is_near and not is_line and _behind_knee_mm(scene, focus) > MIN_BEHIND_MM
 
 
 def _is_streak(focus: Focus) -> bool:

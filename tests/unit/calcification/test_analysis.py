@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calcreport.calcification.analysis import analyse_ct
+from calcreport.calcification.analysis import IN_JOINTS, analyse_ct
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.model.report import BoneRelation, DepthClass, ExclusionReason, YesNo
@@ -169,6 +169,18 @@ def test_the_clinician_overrides_the_header_on_contrast(make_volume, limb, phase
     found = analyse(volume, contrast=phase)
     assert found.lesions == ()
     assert found.thresholds.grow == limit
+
+
+@pytest.mark.parametrize(
+    ("body_part", "is_joint"), [("KNEE", True), ("left hip", True), ("SHOULDER", True), ("THIGH", False), (None, True)]
+)
+def test_at_joints_and_where_nothing_tells_the_place_cartilage_at_bone_is_said_not_to_be_searched(
+    make_volume, limb, body_part, is_joint
+):
+    acquisition = dataclasses.replace(PLAIN, body_part=body_part)
+    found = analyse(make_volume(limb, size_mm=90.0, spacing_mm=(4.0, 2.0, 2.0)), acquisition=acquisition)
+    assert found.regions == ()
+    assert (IN_JOINTS in found.notes) == is_joint
 
 
 @pytest.mark.parametrize("header", list(Contrast))

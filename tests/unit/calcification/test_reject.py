@@ -205,6 +205,9 @@ FRONT, HARDLY_FRONT, BEHIND, HARDLY_BEHIND = 10, 9, 3, 4
         ("knee", FRONT, FABELLA, False),
         ("knee", BEHIND, FABELLA | {"volume_mm3": 1_501.0}, False),
         ("knee", BEHIND, FABELLA | {"bone_gap_mm": 5.6}, False),
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 2.9, "bone_gap_mm": 2.5}, True),
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 3.0, "bone_gap_mm": 2.4}, True),
+        ("knee", BEHIND, FABELLA | {"thickness_mm": 2.9, "bone_gap_mm": 2.4}, False),  # a line in cartilage or meniscus
     ],
 )
 def test_patella_and_fabella_by_region_side_size_and_gap(make_scene, make_focus, region, bone_row, changes, is_knee):

@@ -86,6 +86,7 @@ def _table(site: str) -> PatternTable:
 
 
 MIN_SCORE: Final = 0.1  # below this grade no pattern is claimed ...
+MIN_JOINED: Final = 0.25  # ... nor of mineral joined to bone, which hides part of its shape, below this (proposal) ...
 MIN_SEEN: Final = 0.45  # ... nor one of which less than this share of what it rests on is resolved
 SURE: Final = ((Confidence.HIGH, (0.75, 0.4, 0.85)), (Confidence.MODERATE, (0.5, 0.4, 0.5)))
 """Grade, lead over the next pattern, and share of what it rests on that is resolved, which each confidence needs."""
@@ -145,7 +146,7 @@ def read_pattern(
     is_unseen = best == "P03" and (features.vessel_hu or 0.0) < VESSEL_HU
     if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart or is_unseen:
         confidence = Confidence.LOW
-    if score < MIN_SCORE:
+    if score < (MIN_JOINED if features.bone_gap_mm == 0 else MIN_SCORE):
         best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
     return Pattern(
         id=best,

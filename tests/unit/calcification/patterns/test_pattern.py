@@ -444,6 +444,10 @@ CARTILAGE = TOPHUS | {
     "mean_hu": 330.0, "peak_hu": 400.0, "bone_gap_mm": 2.1, "sphericity": 0.16, "smoothness": 0.49, "near_fat": 0.3, "wide_fat": 0.3,
     "layer": DepthClass.JUXTACORTICAL,
 }  # fmt: skip
+LAYER = CARTILAGE | {
+    "longest_mm": 16.5, "width_mm": 15.7, "thickness_mm": 4.0, "largest_focus_mm": 16.5, "focus_size_mm": 16.5, "projected_fill": 0.9,
+    "wall_mm": 1.2, "ring_share": 0.0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -456,6 +460,10 @@ CARTILAGE = TOPHUS | {
         (CARTILAGE, "HAND", "P16"),
         (CARTILAGE, None, ""),
         (CARTILAGE | {"bone_gap_mm": 6.0}, "HAND", ""),
+        (LAYER, "right knee", "P16"),  # a layer as of fascia, or stipples as of a tumour, by its shape alone
+        (LAYER, "thigh", ""),
+        (LAYER | {"bone_gap_mm": 5.5}, "right knee", ""),
+        (LAYER | {"thickness_mm": 7.0}, "right knee", ""),
     ],
 )
 def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_joints_and_only_possible(
@@ -464,3 +472,12 @@ def test_faint_nodules_and_mineral_beside_bone_are_urate_and_cartilage_only_at_j
     said = read(dataclasses.replace(LUMP, **changes), region=region)
     assert (said.id if said.id in {"P16", "P17"} else "") == named
     assert not named or said.confidence is Confidence.LOW
+
+
+@pytest.mark.parametrize(
+    ("gap_mm", "projected_fill", "named"),
+    [(0.0, 0.65, "P30"), (0.9, 0.65, "P11"), (0.0, 0.68, "P11"), (0.9, 0.59, "P30")],
+)
+def test_mineral_joined_to_bone_whose_shape_is_seen_in_part_needs_a_better_grade(gap_mm, projected_fill, named):
+    changes = LAYER | {"bone_gap_mm": gap_mm, "projected_fill": projected_fill}
+    assert read(dataclasses.replace(LUMP, **changes), region="thigh").id == named
