@@ -22,7 +22,7 @@ from calcreport.rules.facts import answer
 _RENAL_STAGE: Final = 3.0  # chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)
 
 # Tests that are normal together or not at all, with their printed names.
-CORE_TESTS: Final = {"calcium": "serum calcium (adjusted)", "phosphate": "phosphate", "pth": "PTH", "alp": "ALP"}
+CORE_TESTS: Final = {"calcium": "calcium (adjusted)", "phosphate": "phosphate", "pth": "PTH", "alp": "ALP"}
 
 _OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")  # tests beside calcium, creatinine and eGFR
 
@@ -66,7 +66,7 @@ def weigh_labs(
     states = {name: _state(usable.get(name)) for name in _OTHERS} | {"calcium": _calcium_state(usable, calcium)}
     renal = _renal(clinical, usable)
     missing = [name for test, name in CORE_TESTS.items() if states[test] is None]
-    wanted = "; ".join(filter(None, (", ".join(missing), "" if renal else "renal function (creatinine/eGFR)")))
+    wanted = "; ".join(filter(None, (", ".join(missing), "" if renal else "creatinine/eGFR (renal function)")))
     is_abnormal, is_complete = not {"low", "high"}.isdisjoint(states[test] for test in CORE_TESTS), not missing
     limit = product_limit(age_years)
     phosphate = usable["phosphate"].si_value if "phosphate" in usable else None
@@ -77,7 +77,7 @@ def weigh_labs(
         "labs.renal": renal,
         "labs.core_normal": answer(is_yes=False if is_abnormal else is_complete or None),
         "labs.core_complete": answer(is_yes=is_complete),
-        "labs.missing": f"{wanted[:1].upper()}{wanted[1:]}" or None,
+        "labs.missing": wanted or None,
         "labs.product_limit": limit,
         "labs.product": product,
     }
