@@ -26,7 +26,8 @@ SINGLE: Final = (
     "size", "growth", "history", "raised", "normal", "muscle", "tendon", "bursa", "joint", "vessel", "node", "skin",
     "fat", "nerve", "organ", "subcutaneous", "cutaneous", "trauma", "gout", "arthritis", "within", "outside", "mineral",
     "{0} days", "{0} mm/month", "{0} years", "{0} months", "{0} month", "{0} days {1}", "{0} months {1}",
-    "range of motion", "not specified",
+    "range of motion", "not specified", "calcium (adjusted)", "phosphate", "PTH", "ALP",
+    "creatinine/eGFR (renal function)",
 )  # fmt: skip
 """Words of facts and flags that are filled into a sentence."""
 WORDS: Final = re.compile(r"[a-z]{2,}[,:;]? [a-zA-Z({]|[({} ][a-z]{3,}[ ,.;:)]")

@@ -195,7 +195,7 @@ def test_what_a_tumour_adds_in_brackets_goes_where_room_is_short(monkeypatch: py
         "location": {"region": "back", "tissue": "nerve"},
     }
     others = [{"size": {"max_diameter_mm": 9.0}, "location": {"region": region}} for region in ("thigh", "calf")]
-    said = {"growth": {"rate": "rapid"}, "mass": {"palpable": "yes", "size_cm": 6.0}}
+    said = {"growth": {"rate": "slow"}, "mass": {"palpable": "yes", "size_cm": 6.0}}
     report = report_on([node, *others], said, "CT")
     text = write_section(report, templates())
     monkeypatch.setattr("calcreport.text.section._MOST_WORDS", {3: len(text.split()) - 7})

@@ -21,7 +21,8 @@ from calcreport.rules.facts import answer
 
 _RENAL_STAGE: Final = 3.0  # chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)
 
-CORE_TESTS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are normal together or not at all
+# Tests that are normal together or not at all, with their printed names.
+CORE_TESTS: Final = {"calcium": "calcium (adjusted)", "phosphate": "phosphate", "pth": "PTH", "alp": "ALP"}
 
 _OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")  # tests beside calcium, creatinine and eGFR
 
@@ -64,8 +65,9 @@ def weigh_labs(
     calcium = _adjusted_calcium(clinical, usable)
     states = {name: _state(usable.get(name)) for name in _OTHERS} | {"calcium": _calcium_state(usable, calcium)}
     renal = _renal(clinical, usable)
-    core = [states[name] for name in CORE_TESTS]
-    is_abnormal, is_complete = not {"low", "high"}.isdisjoint(core), None not in core
+    missing = [name for test, name in CORE_TESTS.items() if states[test] is None]
+    wanted = "; ".join(filter(None, (", ".join(missing), "" if renal else "creatinine/eGFR (renal function)")))
+    is_abnormal, is_complete = not {"low", "high"}.isdisjoint(states[test] for test in CORE_TESTS), not missing
     limit = product_limit(age_years)
     phosphate = usable["phosphate"].si_value if "phosphate" in usable else None
     product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate)
@@ -75,21 +77,19 @@ def weigh_labs(
         "labs.renal": renal,
         "labs.core_normal": answer(is_yes=False if is_abnormal else is_complete or None),
         "labs.core_complete": answer(is_yes=is_complete),
+        "labs.missing": wanted or None,
         "labs.product_limit": limit,
         "labs.product": product,
     }
     adjusted = calcium if _is_adjusted(clinical, usable) else None
     old = ", ".join(ANALYTES[result.test].name for result in results if not result.is_used)
-    limitations = (
-        [f"Laboratory values further than {max_age_days} days from the study were not used: {old}."] if old else []
-    )
+    unused = f"Laboratory values further than {max_age_days} days from the study were not used: {old}."
+    limitations = [unused] if old else []
     if adjusted is not None and renal == "reduced":
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     band = None if product is None else band_of_product(product, limit)
-    notes = []
     is_urgent = calcium is not None and calcium >= urgent_calcium_mmol_l
-    if is_urgent:
-        notes.append(f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L")
+    notes = [f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L"] if is_urgent else []
     if product is not None and band != "normal":
         notes.append(f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})")
     laboratory = Laboratory(

@@ -214,7 +214,7 @@ def write_impression(words: Presenter, *, negative: str) -> tuple[Item, ...]:
         line = [*_describe_group(group, words), *(Part(join_next(_name_concerned(note, group)), 1) for note in notes)]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
     is_first = is_emergency or any(entry.forbids_biopsy for entry in report.recommendations)
-    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
+    urgent = [] if is_first else [item for item in items if item.lesions[0].concern is Concern.HIGH] or items[:1]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 

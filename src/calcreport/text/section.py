@@ -36,7 +36,7 @@ _LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")  # a length as it is spelled
 _CAPS: Final = ((3, 4, 4), (3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one.
 
-From the second row on a flag stands in its worst state alone, without the lesions that have it.
+From the second row on a flag stands in its worst state, without its lesions and reasons; explained beside possible.
 """
 
 
@@ -118,6 +118,7 @@ def _findings(most_full: int, most_groups: int, words: Presenter) -> list[Line]:
 def _describe_one(lesion: Lesion, words: Presenter) -> Line:
     """One lesion: place and layer, the mass before its mineral, images, density, relation to bone, change."""
     lesions, place = words.report.lesions, name_place(lesion.location, words)
+    told = [words.choose("section.feature", name) for name, said in lesion.pattern.features.items() if said == "yes"]
     mass, mineral, reference = _mass(lesion, words), _mineral(lesion, words), refer(lesion, words)
     what = words.say("section.mass_with", mass=mass, mineral=mineral) if mass and mineral else mass or mineral
     count, mean_hu = lesion.foci.count or 0, lesion.density.mean_hu
@@ -138,7 +139,8 @@ def _describe_one(lesion: Lesion, words: Presenter) -> Line:
         Part(f" {reference}" if reference else "", 2),
         _after_comma(foci, 3),
         _after_comma(density, 5),
-        _after_comma(bone, 1 if lesion.bone_relation == "contiguous" else 4),
+        _after_comma(bone, {"contiguous": 1, "abuts": 2}.get(lesion.bone_relation, 4)),
+        *(_after_comma(text, 2) for text in told if text not in what),
         _after_comma(words.say("section.no_mass") if lesion.mass.present is YesNo.NO else "", 4),
         Part(change if growth else "", 2),
     ]
@@ -185,16 +187,15 @@ def _mineral(lesion: Lesion, words: Presenter) -> str:
     length = spell_mineral(lesion, words)
     if not length and lesion.mass.present is YesNo.YES and lesion.mass.source == "contour":
         return ""
-    finding = _finding(lesion, words)
-    return f"{finding}, {length}" if length else finding
+    is_all = lesion.mass.present is YesNo.YES and lesion.size.max_diameter_mm == lesion.mass.max_diameter_mm
+    return _finding(lesion, words) + (f", {length}" if length and not is_all else "")
 
 
 def _finding(lesion: Lesion, words: Presenter) -> str:
     if lesion.pattern.id == INDETERMINATE_PATTERN:
         return words.say("section.indeterminate")
-    finding = name_finding(lesion.pattern, words)
-    if words.is_on_film:
-        finding = words.choose("pattern.film", lesion.pattern.id, finding)
+    named = name_finding(lesion.pattern, words)
+    finding = words.choose("pattern.film", lesion.pattern.id, named) if words.is_on_film else named
     return words.say(f"section.confidence.{lesion.pattern.confidence}", finding=finding)
 
 
@@ -241,10 +242,9 @@ def _settled(words: Presenter, *, is_brief: bool) -> list[str]:
         for key, name in names.items():
             holders = [lesion for lesion in lesions if getattr(lesion.flags, key).state is state]
             if holders and not (is_brief and key in named):
-                named.add(key)
+                named |= set() if state is FlagState.POSSIBLE else {key}  # what is explained may be larger
                 ids = tuple(lesion.id for lesion in holders) if len(lesions) > 1 else (key,)
-                is_bare = is_brief and key == "history"  # why it counts takes many words
-                flag = name if is_bare else _with_value(key, name, holders, words)
+                flag = name if is_brief and key == "history" else _with_value(key, name, holders, words)
                 by_holders.setdefault(("",) if is_brief else ids, []).append(flag)
         for ids, flags in by_holders.items():
             text = words.say(f"section.flag.{state}", flag=capitalise(", ".join(flags)))

@@ -107,6 +107,8 @@ LIMITS = [
     Limit("age_years", 20.0, "patient.age_years", (19.9, 20, 20.1), weight("C05"), ("++", None, None), lesion("P08")),
     Limit("age_years", 20.0, "patient.age_years", (19.9, 20, 20.1), notes("great toes"), (True, False, False),
           lesion("P05", location={"region": "neck"})),
+    Limit("age_years", 18.0, "patient.age_years", (17.9, 18, 18.1), says("R12-child"), (True, False, False),
+          lesion("P11"), {"conditions": {"dermatomyositis": "yes"}}),
     Limit("age_years", 50.0, "patient.age_years", (49.9, 50, 50.1), weight("C13"), ("+", "++", "++"), lesion("P16")),
     Limit("conditions.ckd_stage", 3.0, "conditions.ckd_stage", (2, 3, 4), weight("C07"), ("+", "++", "++"),
           lesion("P13")),

@@ -234,8 +234,8 @@ def test_an_age_is_asked_for_in_every_interval_between_the_limits_of_the_rules(r
     answers = list(possible_answers(findings, parse_clinical({}), POLICY, ruleset))
     ages = [(answer.answer, answer.clinical.patient.age_years) for answer in answers if "age_years" in answer.name]
     assert ages == [
-        ("<10", 5), ("10-15", 12.5), ("15-20", 17.5), ("20-25", 22.5), ("25-30", 27.5), ("30-40", 35), ("40-50", 45),
-        (">50", 62.5),
+        ("<10", 5), ("10-15", 12.5), ("15-18", 16.5), ("18-20", 19), ("20-25", 22.5), ("25-30", 27.5), ("30-40", 35),
+        ("40-50", 45), (">50", 62.5),
     ]  # fmt: skip
     stages = {answer.answer: answer.clinical.conditions.ckd_stage for answer in answers if "ckd" in answer.name}
     assert stages == {"none": 0, "end stage": 5}
