@@ -118,7 +118,7 @@ def _findings(most_full: int, most_groups: int, words: Presenter) -> list[Line]:
 def _describe_one(lesion: Lesion, words: Presenter) -> Line:
     """One lesion: place and layer, the mass before its mineral, images, density, relation to bone, change."""
     lesions, place = words.report.lesions, name_place(lesion.location, words)
-    told = [words.choose("section.feature", name) for name, said in lesion.pattern.features.items() if said == "yes"]
+    features = [words.choose("section.feature", n) for n, answer in lesion.pattern.features.items() if answer == "yes"]
     mass, mineral, reference = _mass(lesion, words), _mineral(lesion, words), refer(lesion, words)
     what = words.say("section.mass_with", mass=mass, mineral=mineral) if mass and mineral else mass or mineral
     count, mean_hu = lesion.foci.count or 0, lesion.density.mean_hu
@@ -140,7 +140,7 @@ def _describe_one(lesion: Lesion, words: Presenter) -> Line:
         _after_comma(foci, 3),
         _after_comma(density, 5),
         _after_comma(bone, {"contiguous": 1, "abuts": 2}.get(lesion.bone_relation, 4)),
-        *(_after_comma(text, 2) for text in told if text not in what),
+        *(_after_comma(text, 2) for text in features if text not in what),
         _after_comma(words.say("section.no_mass") if lesion.mass.present is YesNo.NO else "", 4),
         Part(change if growth else "", 2),
     ]
