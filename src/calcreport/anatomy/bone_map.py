@@ -86,7 +86,7 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_h
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)
     keep = (size * float(np.prod(grid.spacing_mm)) >= MIN_CARTILAGE_MM3) & (touching >= MIN_TOUCH * size)
-    # Mineral lies in cartilage, is not most of it: an ossified lump beside a rib is denser.
+    # Mineral lies in cartilage, is not most of it: an ossified mass beside a rib is denser.
     keep &= 2 * np.bincount(labels[grid.hu >= BONE_HU], minlength=count + 1) <= size
     return dilate(chosen(labels, keep), "square", within=soft)
 

@@ -39,7 +39,7 @@ from calcreport.model.report import Excluded, ExclusionReason
 THIN_SLICES: Final = 2  # In no more slices a component is averaged with what lies above and below: its peak says little
 DOUBTFUL_BONE_MM3: Final = 10_000.0  # A bone seen in part that is smaller than this may be an ossified lesion
 MAX_SMALL_BONE_MM3: Final = 5_000.0
-"""Where no region is told it may be hand or foot, whose bones, a thumb's metacarpal (46 x 12 mm) at most, blur."""
+"""Where no region is seen it may be hand or foot, whose bones, a thumb's metacarpal (46 x 12 mm) at most, blur."""
 CHIP_SHARE: Final = (0.25, 0.9)
 """Above `BONE_HU` a chip of cortex lies in the map of bones by the first share (at the side of the picture its outer
 blocks are half air) and within the reach of their edge by the second."""
