@@ -17,7 +17,7 @@ from calcreport.dicom.ct.read import contrast_of
 from calcreport.dicom.ct.stacks import copies_of, normal_of, pixel_hash, steps_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader
-from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
+from calcreport.dicom.series import FilmRanking, Ranking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
 from calcreport.errors import InputError
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
@@ -47,7 +47,7 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     entries = [entry_of(series, beside.get(code, code)) for series, code in codes if code is not None]
     extents = [extent for series in candidates if series.problem is None and (extent := extent_of(series))]
     ranked = sorted(candidates, key=lambda series: _merit(series, extents))
-    return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
+    return Ranking(candidates=tuple(ranked), entries=tuple(entries))
 
 
 def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> SeriesEntry:
@@ -88,7 +88,7 @@ def rank_films(study: StudyFiles) -> FilmRanking:
             count = sum(film.image.series_uid == series.uid for film in films_of_code) if series.films else 0
             if count:
                 entries.append(entry_of(replace(series, problem=code if code == CONFLICT else None), code, count))
-    return FilmRanking(candidates=tuple(kept), entries=tuple(entries))
+    return Ranking(candidates=tuple(kept), entries=tuple(entries))
 
 
 def _place(film: FilmHeader) -> tuple[float, float, str]:

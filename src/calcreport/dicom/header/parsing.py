@@ -239,13 +239,13 @@ def _uid(raw: bytes | None) -> str:
 def _patient(raw: tuple[bytes | None, ...]) -> image_header.PatientHeader:
     of = dict(zip(_PATIENT, raw, strict=True))
     study_date = values.day(of[_STUDY_DATE])
-    at_study = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
+    age_years, birth_date, age_note = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
     return image_header.PatientHeader(
         **{name: convert(of[tag], of[tags.CHARSET]) for name, (tag, convert) in _PATIENT_TEXTS.items()},
-        birth_date=at_study.birth_date,
+        birth_date=birth_date,
         sex=values.sex(of[_SEX]),
-        age_years=at_study.years,
-        age_note=at_study.note,
+        age_years=age_years,
+        age_note=age_note,
         study_date=study_date,
     )
 
