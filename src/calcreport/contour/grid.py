@@ -139,6 +139,16 @@ def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMas
     return VoxelMask(offset=(i, j, k), voxels=np.ascontiguousarray(voxels[box]))
 
 
+def count_shared(*masks: tuple[NDArray[np.bool_], tuple[int, ...]]) -> int:
+    """Cells that two masks share, each given with the index of its first cell in one grid."""
+    low = np.max([offset for _, offset in masks], axis=0)
+    high = np.min([np.add(offset, cells.shape) for cells, offset in masks], axis=0)
+    if (high <= low).any():
+        return 0
+    one, other = (cells[tuple(map(slice, low - offset, high - offset))] for cells, offset in masks)
+    return int(np.count_nonzero(one & other))
+
+
 def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the affine of a mask, once it is known to describe a possible grid.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from itertools import combinations, islice, starmap
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from calcreport.contour.grid import count_shared
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import instance
@@ -265,7 +266,8 @@ def _segmentation(
         content_description=_DESCRIPTION,
     )
     made.Rows, made.Columns = shape
-    made.SegmentsOverlap = "YES" if _overlap([segment.mask for segment in segments]) else "NO"
+    masks = [(m.voxels if isinstance(m, VoxelMask) else m.pixels, m.offset) for m in (one.mask for one in segments)]
+    made.SegmentsOverlap = "YES" if any(starmap(count_shared, combinations(masks, 2))) else "NO"
     _settle(made, subject)
     return made
 
@@ -360,21 +362,3 @@ def _pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
     while batch := list(islice(rest, 8)):
         content += np.packbits(np.stack(batch), bitorder="little").tobytes()
     return content + b"\0" * (len(content) % 2)
-
-
-def _overlap(masks: Sequence[VoxelMask | PixelMask]) -> bool:
-    """Whether any two masks share a cell."""
-    return any(_share(one, other) for one, other in combinations(masks, 2))
-
-
-def _share(one: VoxelMask | PixelMask, other: VoxelMask | PixelMask) -> bool:
-    common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one.box, other.box, strict=True)]
-    if any(part.start >= part.stop for part in common):
-        return False
-    first, second = (
-        (mask.voxels if isinstance(mask, VoxelMask) else mask.pixels)[
-            tuple(slice(part.start - o, part.stop - o) for part, o in zip(common, mask.offset, strict=True))
-        ]
-        for mask in (one, other)
-    )
-    return bool((first & second).any())
