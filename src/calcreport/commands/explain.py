@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import Final
 
@@ -190,16 +191,7 @@ def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdi
                 "reason": verdict.reason,
                 "sources": list(verdict.rule.sources),
                 "evidence": [
-                    {
-                        "fact": row.fact,
-                        "value": row.value,
-                        "relation": row.relation.value,
-                        "limit": row.limit,
-                        "verdict": row.verdict.value,
-                        "is_wanted": row.is_wanted,
-                        "is_decisive": row in verdict.decisive,
-                        "words": describe_evidence(row),
-                    }
+                    asdict(row) | {"is_decisive": row in verdict.decisive, "words": describe_evidence(row)}
                     for row in verdict.evidence
                 ],
             }
