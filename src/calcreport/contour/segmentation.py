@@ -108,13 +108,8 @@ def place_segments(
         return grid.place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
     of_frame = _segment_of_frames(dataset)
     chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
-    grids = (
-        grid.MaskGrid(
-            key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine
-        )
-        for key, name in chosen.items()
-    )
-    return tuple(grid.place_grid(one, volume.geometry) for one in grids)
+    stacks = ((key, name, _stack(dataset, np.flatnonzero(of_frame == key), planes)) for key, name in chosen.items())
+    return tuple(grid.place_grid(voxels, affine, volume.geometry, key=key, name=name) for key, name, voxels in stacks)
 
 
 def _segments(dataset: Dataset) -> dict[int, Dataset]:
