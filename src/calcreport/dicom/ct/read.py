@@ -67,8 +67,14 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
-    acquisition = acquisition_of(series, notes)
-    return CtSeries(volume=volume, acquisition=acquisition, geometry=report_geometry(geometry), notes=notes)
+    between, row, column = geometry.spacing_mm
+    stated = SeriesGeometry(
+        shape=geometry.shape,
+        spacing_mm=(row, column, between),
+        tilt_deg=geometry.tilt_deg,
+        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
+    )
+    return CtSeries(volume=volume, acquisition=acquisition_of(series, notes), geometry=stated, notes=notes)
 
 
 class CtStack:
@@ -101,17 +107,6 @@ class CtStack:
             frame = self._frames[id(image)][number - 1]
         fill_raw(image, frame, number, out)
         return to_hu(out, self.scales[index])
-
-
-def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
-    """Geometry as the report states it: spacing in the order row, column, slice (mm)."""
-    between, row, column = geometry.spacing_mm
-    return SeriesGeometry(
-        shape=geometry.shape,
-        spacing_mm=(row, column, between),
-        tilt_deg=geometry.tilt_deg,
-        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
-    )
 
 
 def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
