@@ -32,12 +32,10 @@ _HEADERS: Final = tuple(
     )
 )  # NIfTI-1 and NIfTI-2
 _MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
+# Beginnings of other files.
+NRRD: Final = re.compile(rb"NRRD000[1-5]\r?\n")
+METAIMAGE: Final = re.compile(rb"\s*(?:ObjectType\s*=\s*Image|NDims\s*=)")
 _AGREEMENT_MM: Final = 0.1  # qform is a rotation in single precision; a larger difference to sform is a contradiction
-
-
-def is_nifti(start: bytes) -> bool:
-    """Whether a file beginning with these (decompressed) bytes, 348 or more, is NIfTI."""
-    return _layout(start) is not None
 
 
 def check_nifti(stream: IO[bytes]) -> Checked:
@@ -46,7 +44,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
     start = read_exactly(stream, 348)
-    layout = _layout(start)
+    layout = nifti_layout(start)
     if layout is None:
         refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
     header = np.frombuffer(start + read_exactly(stream, layout.itemsize - len(start)), layout)[0]
@@ -75,7 +73,8 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     )
 
 
-def _layout(start: bytes) -> np.dtype[Any] | None:
+def nifti_layout(start: bytes) -> np.dtype[Any] | None:
+    """Layout of the header of a NIfTI file that begins with these (decompressed) bytes, 348 or more; else ``None``."""
     for layout, place, endings in zip(_HEADERS, (344, 4), ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
         if len(start) < 348 or start[place : place + 3] not in endings:
             continue
@@ -141,11 +140,6 @@ _VECTOR: Final = rf"\s*\((?:\s*{_NUMBER}\s*,){{2}}\s*{_NUMBER}\s*\)\s*"
 # Fields read, and those of a segment of 3D Slicer.
 _KEPT: Final = ("type", "dimension", "space", "sizes", "endian", "space directions", "space origin")
 _SEGMENT: Final = re.compile(r"segment(\d{1,4})_(name|labelvalue|layer)")
-
-
-def is_nrrd(start: bytes) -> bool:
-    """Whether a file beginning with these bytes is NRRD."""
-    return re.match(rb"NRRD000[1-5]\r?\n", start) is not None
 
 
 def check_nrrd(stream: IO[bytes]) -> Checked:
@@ -216,11 +210,6 @@ _ABSENT: Final = {  # what these fields mean when they are left out; nothing els
     "headersize": "0", "binarydata": "true", "elementnumberofchannels": "1", "elementtointensityfunctionslope": "1",
     "elementtointensityfunctionoffset": "0",
 }  # fmt: skip
-
-
-def is_metaimage(start: bytes) -> bool:
-    """Whether a file beginning with these bytes is a MetaImage."""
-    return re.match(rb"\s*(?:ObjectType\s*=\s*Image|NDims\s*=)", start) is not None
 
 
 def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Checked:

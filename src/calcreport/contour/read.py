@@ -16,7 +16,7 @@ from typing import IO, Final
 import numpy as np
 
 from calcreport.contour.grid import LabelVolume, PlacedMask, choose, count_shared, kind_of, place_labels, refuse
-from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
+from calcreport.contour.headers import METAIMAGE, NRRD, check_metaimage, check_nifti, check_nrrd, nifti_layout
 from calcreport.contour.stream import Checked, decode, read_up_to, unpacked
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
@@ -63,11 +63,11 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
         start = read_up_to(stream, 400)
         stream.seek(0)
         checked: Checked | None = None
-        if is_nifti(start):
+        if nifti_layout(start) is not None:
             checked = check_nifti(stream)
-        elif is_nrrd(start):
+        elif NRRD.match(start):
             checked = check_nrrd(stream)
-        elif is_metaimage(start):
+        elif METAIMAGE.match(start):
             checked = check_metaimage(stream, beside)
         if checked is None and not _is_dicom(start):
             refuse(

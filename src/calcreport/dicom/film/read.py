@@ -16,7 +16,7 @@ from calcreport.dicom.film.scale import aperture_of, scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PixelDescription
-from calcreport.dicom.header.parsing import tables_of
+from calcreport.dicom.header.parsing import FILM_TABLES, walk_again
 from calcreport.model.film import FilmImage, FilmView
 from calcreport.model.image import SliceReference
 from calcreport.resources import packaged_text
@@ -44,7 +44,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     if header.is_lossy and (header.lossy_ratio or 0.0) > _WORST_LOSSY_RATIO:
         raise problem("pixel.film_lossy_ratio", f"{header.lossy_ratio:.0f}:1")
     shape = check_description(film.image.pixels, settings)
-    tables = tables_of(film)
+    tables = walk_again(film.image, FILM_TABLES)
     meaning = values_of(film, tables)
     scale = scale_of(film)
     view, view_notes = view_of(film)
