@@ -9,10 +9,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from calcreport.dicom.ct.stacks import MIN_SLICES, split
+from calcreport.dicom.ct.stacks import MIN_SLICES, copies_of, split
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import NO_UID, FilmHeader, ImageHeader, PatientHeader, Plane
-from calcreport.dicom.rank import copied
+from calcreport.dicom.rank import are_equal
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.model.report import Patient, Study
 
@@ -75,7 +75,7 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
 
 def _film_series(films: Sequence[FilmHeader], problem: str | None, notes: tuple[str, ...]) -> SeriesFiles:
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
-    copies = copied(films)
+    copies = copies_of(films, lambda film: film.image.instance_uid, are_equal)
     if copies is None:
         problem = problem or "geometry.conflicting_instances"
     elif copies:

@@ -14,7 +14,7 @@ import numpy as np
 from calcreport.dicom.codes import message
 from calcreport.dicom.coverage import Extent, extent_of, is_detail
 from calcreport.dicom.ct.read import contrast_of
-from calcreport.dicom.ct.stacks import copies_of, normal_of, pixel_hash, steps_of
+from calcreport.dicom.ct.stacks import normal_of, pixel_hash, steps_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader
 from calcreport.dicom.series import FilmRanking, Ranking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
@@ -147,12 +147,7 @@ CONFLICT: Final = "geometry.conflicting_instances"
 _LOOK_BYTES: Final = 65_536  # compared before whole films are: different exposures rarely begin alike
 
 
-def copied(films: Sequence[FilmHeader]) -> set[int] | None:
-    """Ids of films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
-    return copies_of(films, lambda film: film.image.instance_uid, _are_equal)
-
-
-def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
+def are_equal(first: FilmHeader, second: FilmHeader) -> bool:
     """Whether two films hold the same pixels, with the same scale and tables."""
     if first.item != second.item or first.image.pixels.photometric != second.image.pixels.photometric:
         return False

@@ -55,9 +55,10 @@ class StudyFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranking(Generic[Candidate]):
-    """What to measure, best or first first (reading may still refuse one), and a row for every other series.
+    """CT stacks or films to read, in order (`read_ct` and `read_film` may still refuse one), and a row for all else.
 
-    A series of which some films are candidates has a row for the others.
+    A series has a row where it, or part of it, is no candidate; CT stacks that `rank_ct_series` calls candidates have
+    none in a ranking of films.
     """
 
     candidates: tuple[Candidate, ...]

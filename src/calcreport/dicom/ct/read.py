@@ -6,7 +6,6 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +23,10 @@ from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, Contrast, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
+from calcreport.processes.threads import map_in_threads
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
-_THREADS: Final = 2  # Reading, decoding and scaling release the interpreter lock; more threads than this gain little
 _CHUNK: Final = 8  # slices decoded at a time
 _WORST_LOSSY_RATIO: Final = 15.0  # a lossy series packed tighter is refused
 _WIDE_SCALE_HU: Final = 8192  # A scale reaching this far does not clip mineral, only metal
@@ -116,9 +115,8 @@ def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     def read_some(start: int) -> NDArray[np.float32]:
         return np.concatenate([stack.fill_slice(i, hu[i]) for i in range(start, min(start + _CHUNK, len(hu)))])
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        parts = list(pool.map(read_some, range(0, len(hu), _CHUNK)))
-    return hu, np.concatenate(parts)
+    # reading, decoding and scaling release the interpreter lock
+    return hu, np.concatenate(map_in_threads(read_some, range(0, len(hu), _CHUNK)))
 
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note

@@ -74,11 +74,6 @@ def tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
     return lesion.tracking_uid or derive_uid("lesion", study_instance_uid, lesion.id)
 
 
-def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
-    """Tracking UID of the whole mass around the mineral of a lesion."""
-    return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
-
-
 def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[VoxelMask]]:
     """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
 
@@ -97,7 +92,7 @@ def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[Voxel
             label = _label(f"{lesion.id} mass (reader contour)")
             whole = replace(whole, label=label, is_mass=True)
             if measured.mineral is not None:
-                uid = mass_tracking_uid(lesion, study)
+                uid = derive_uid("mass", tracking_uid(lesion, study))
                 whole = replace(whole, tracking_id=f"{lesion.id} mass", tracking_uid=uid)
             masses.append(whole)
     return [segment for segment in minerals + masses if segment.mask.voxels.any()]
@@ -176,7 +171,13 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
         return {}
     written: dict[str, bytes] = {}
     for film, radiograph in enumerate(findings.films):
-        segments = _shadows_on(subject, film)
+        segments = [
+            _mineral_segment(lesion, shadow.mineral, hue, subject.report.study.study_instance_uid)
+            for hue, (lesion, measured) in enumerate(subject.lesions)
+            if isinstance(measured, ProjectedLesion)
+            for shadow in measured.shadows
+            if shadow.film == film and shadow.mineral.pixels.any()
+        ]
         if not segments:
             continue
         header = subject.source.header(radiograph.reference.sop_instance_uid)
@@ -204,17 +205,6 @@ def _measures(spacing_mm: tuple[float, float] | None) -> Dataset:
     else:
         measures.PixelSpacingCalibrationDescription = "No pixel spacing"
     return measures
-
-
-def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:
-    study = subject.report.study.study_instance_uid
-    return [
-        _mineral_segment(lesion, shadow.mineral, hue, study)
-        for hue, (lesion, measured) in enumerate(subject.lesions)
-        if isinstance(measured, ProjectedLesion)
-        for shadow in measured.shadows
-        if shadow.film == film and shadow.mineral.pixels.any()
-    ]
 
 
 def _frames(made: Dataset) -> list[tuple[int, str]]:
