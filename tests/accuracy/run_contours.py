@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from calcreport.calcification.size import outline_lengths
-from calcreport.contour.grid import MaskGrid, PlacedMask, place_grid
+from calcreport.contour.grid import PlacedMask, place_grid
 from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
@@ -106,7 +106,7 @@ def _mask(drawing: Drawing, inside: Inside, geometry: VolumeGeometry, rng: np.ra
     affine[:3, 3] = -affine[:3, :3] @ (counts / 2 + rng.random(3) - 0.5)
     index = np.stack(np.meshgrid(*(np.arange(n) for n in counts), indexing="ij"), axis=-1)
     voxels = inside(index @ affine[:3, :3].T + affine[:3, 3])
-    return place_grid(MaskGrid(key=1, name="", voxels=voxels, affine=affine), geometry)
+    return place_grid(voxels, affine, geometry, key=1, name="")
 
 
 def _contours(drawing: Drawing, inside: Inside, geometry: VolumeGeometry, rng: np.random.Generator) -> PlacedMask:

@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from calcreport.cohort.index import Index
 from calcreport.cohort.task import digest_request, read_record
-from calcreport.formats.page.as_qc import QC_FILE, QcRow, render_qc
+from calcreport.formats.page.as_qc import QC_FILE, RANK, render_qc
 from calcreport.formats.tables.write import table_files
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.kept import THUMBNAIL_FILE, StudyRecord
@@ -76,18 +78,21 @@ def write_tables(
     )
 
 
-def _qc_row(record: StudyRecord) -> QcRow:
-    name = folder_name(str(record.study["study_instance_uid"]))
-    largest = record.study["largest_max_diameter_mm"]
-    return QcRow(
-        folder=name,
-        status=record.status,
-        code=record.code,
-        message=record.message,
-        concern=str(record.study["concern"] or ""),
-        lesion_count=len(record.lesions),
-        largest_mm=float(largest) if isinstance(largest, float) else None,
-        patterns=tuple(sorted({str(row["pattern_id"]) for row in record.lesions})),
-        regions=tuple(sorted({str(row["region"]) for row in record.lesions if row["region"]})),
-        thumbnail=f"{name}/{THUMBNAIL_FILE}" if record.has_thumbnail else "",
-    )
+def _qc_row(record: StudyRecord) -> dict[str, Any]:
+    """Row of the quality page; a study without a page of its own has no link, one without measurements no concern."""
+    name, is_refused = folder_name(str(record.study["study_instance_uid"])), record.status == "refused"
+    largest, concern = record.study["largest_max_diameter_mm"], str(record.study["concern"] or "")
+    return {
+        "folder": name,
+        "link": "" if is_refused else f"{quote(name, safe='')}/report.html",
+        "status": record.status,
+        "code": record.code,
+        "message": record.message,
+        "concern": concern,
+        "rank": -1 if is_refused else RANK[concern],
+        "lesion_count": len(record.lesions),
+        "largest_mm": largest if isinstance(largest, float) else None,
+        "patterns": sorted({str(row["pattern_id"]) for row in record.lesions}),
+        "regions": sorted({str(row["region"]) for row in record.lesions if row["region"]}),
+        "thumbnail": f"{name}/{THUMBNAIL_FILE}" if record.has_thumbnail else "",
+    }

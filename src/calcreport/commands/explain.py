@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from itertools import groupby
 from typing import Final
 
@@ -70,10 +72,8 @@ def lay_out_lines(lines: Sequence[str]) -> str:
 
 
 def _inputs(report: Report) -> tuple[Clinical, PolicySettings]:
-    try:
+    with suppress(ClinicalError, ValidationError):
         return parse_clinical(report.clinical), PolicySettings.model_validate(report.settings.get("policy"))
-    except (ClinicalError, ValidationError):
-        pass
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = "the clinical input or the policy in the report was damaged or edited wrongly; take the original report"
     raise UsageError(msg, code="report.invalid")
@@ -190,16 +190,7 @@ def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdi
                 "reason": verdict.reason,
                 "sources": list(verdict.rule.sources),
                 "evidence": [
-                    {
-                        "fact": row.fact,
-                        "value": row.value,
-                        "relation": row.relation.value,
-                        "limit": row.limit,
-                        "verdict": row.verdict.value,
-                        "is_wanted": row.is_wanted,
-                        "is_decisive": row in verdict.decisive,
-                        "words": describe_evidence(row),
-                    }
+                    asdict(row) | {"is_decisive": row in verdict.decisive, "words": describe_evidence(row)}
                     for row in verdict.evidence
                 ],
             }

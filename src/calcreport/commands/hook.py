@@ -275,11 +275,9 @@ def settings_of_task(folder: Path) -> HookSettings:
     try:
         task: Any = json.loads(read_text(str(path), _TASK, max_bytes=_LARGEST_TASK))
         asked = ((task["process"] or {}).get("settings") or {}).get("calcreport") or {}
-        if not isinstance(asked, dict):
-            raise TypeError  # noqa: TRY301 - said below
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        pass
-    else:
+        asked = None
+    if isinstance(asked, dict):
         return checked_tables(asked, HookSettings, prefix="process.settings.calcreport.")
     # Raised outside the handler: the cause would carry the task, which names the patient, into a traceback.
     msg = "task.json is not a task with one processing step, as Mercure gives it to a module"

@@ -34,21 +34,11 @@ def refuse(code: str, message: str) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MaskGrid:
-    """One lesion on the grid it was drawn on."""
-
-    key: int  # number of the label, segment or structure in its file
-    name: str  # as received; hostile text until escaped
-    voxels: NDArray[np.bool_]  # shape ``(n0, n1, n2)``; true inside
-    affine: NDArray[np.float64]  # shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedMask:
     """One lesion on the grid of the CT."""
 
-    key: int
-    name: str
+    key: int  # number of the label, segment or structure in its file
+    name: str  # as received; hostile text until escaped
     mask: VoxelMask | None  # voxels whose centre lies inside, cut out without margin; ``None`` when there is none
     is_beyond: bool  # whether some of the drawn contour lies outside the CT volume
     notes: tuple[str, ...] = ()
@@ -81,27 +71,29 @@ def place_labels(
     placed = []
     for code, name in choose(boxes).items():
         affine = _moved(labels.affine, boxes[code])
-        grid = MaskGrid(key=code, name=name, voxels=labels.codes[boxes[code]] == code, affine=affine)
-        placed.append(place_grid(grid, geometry))
+        placed.append(place_grid(labels.codes[boxes[code]] == code, affine, geometry, key=code, name=name))
     return tuple(placed)
 
 
-def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
+def place_grid(
+    voxels: NDArray[np.bool_], affine: NDArray[np.float64], geometry: VolumeGeometry, *, key: int, name: str
+) -> PlacedMask:
     """Lay a mask of any orientation and spacing into the grid of a CT volume.
 
+    `voxels`, shape ``(n0, n1, n2)``, are true inside; `affine` leads from their voxel-centre index to LPS mm.
     A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
     nearest neighbour on others.
     """
-    cut = _cut(grid.voxels, grid.affine)
+    cut = _cut(voxels, affine)
     if cut is None:
-        return PlacedMask(key=grid.key, name=grid.name, mask=None, is_beyond=False)
+        return PlacedMask(key=key, name=name, mask=None, is_beyond=False)
     voxels, to_lps_mm = cut
     to_ct = np.linalg.inv(geometry.affine) @ to_lps_mm
     solid, filled = _without_skips(voxels, np.linalg.norm(to_lps_mm[:3, :3], axis=0))
     placed = _resample(solid.view(np.uint8), to_ct, geometry.shape)
     return PlacedMask(
-        key=grid.key,
-        name=grid.name,
+        key=key,
+        name=name,
         mask=None if placed is None else cut_out(placed[0].view(np.bool_), placed[1]),
         is_beyond=_is_beyond(voxels, to_ct, geometry.shape),
         notes=skip_notes(filled),
@@ -137,6 +129,16 @@ def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMas
         return None
     i, j, k = (o + piece.start for o, piece in zip(offset, box, strict=True))
     return VoxelMask(offset=(i, j, k), voxels=np.ascontiguousarray(voxels[box]))
+
+
+def count_shared(*masks: tuple[NDArray[np.bool_], tuple[int, ...]]) -> int:
+    """Cells that two masks share, each given with the index of its first cell in one grid."""
+    low = np.max([offset for _, offset in masks], axis=0)
+    high = np.min([np.add(offset, cells.shape) for cells, offset in masks], axis=0)
+    if (high <= low).any():
+        return 0
+    one, other = (cells[tuple(map(slice, low - offset, high - offset))] for cells, offset in masks)
+    return int(np.count_nonzero(one & other))
 
 
 def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ https://teem.sourceforge.net/nrrd/format.html, https://itk.org/Wiki/MetaIO/Docum
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import IO, Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +22,20 @@ from calcreport.contour.stream import Checked, Inflated, read_exactly, read_up_t
 # xyzt_units: unknown is taken as mm, as every program that leaves it out means it; metre, millimetre, micrometre.
 _UNIT_MM: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _NAMES: Final = (  # fields of both headers
-    "size", "magic", "dim", "datatype", "pixdim", "vox_offset", "scale", "codes", "quaternion", "rows", "units",
+    "size", "magic", "dim", "datatype", "bits", "pixdim", "vox_offset", "scale", "codes", "quaternion", "rows", "units",
 )  # fmt: skip
 _HEADERS: Final = tuple(
     np.dtype({"names": _NAMES, "formats": formats.split(), "offsets": offsets, "itemsize": size})
     for formats, offsets, size in (
-        ("i4 S4 8i2 i2 8f4 f4 2f4 2i2 6f4 (3,4)f4 u1", [0, 344, 40, 70, 76, 108, 112, 252, 256, 280, 123], 348),
-        ("i4 S4 8i8 i2 8f8 i8 2f8 2i4 6f8 (3,4)f8 i4", [0, 4, 16, 12, 104, 168, 176, 344, 352, 400, 500], 540),
+        ("i4 S4 8i2 i2 i2 8f4 f4 2f4 2i2 6f4 (3,4)f4 u1", [0, 344, 40, 70, 72, 76, 108, 112, 252, 256, 280, 123], 348),
+        ("i4 S4 8i8 i2 i2 8f8 i8 2f8 2i4 6f8 (3,4)f8 i4", [0, 4, 16, 12, 14, 104, 168, 176, 344, 352, 400, 500], 540),
     )
 )  # NIfTI-1 and NIfTI-2
 _MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
+# Beginnings of other files.
+NRRD: Final = re.compile(rb"NRRD000[1-5]\r?\n")
+METAIMAGE: Final = re.compile(rb"\s*(?:ObjectType\s*=\s*Image|NDims\s*=)")
 _AGREEMENT_MM: Final = 0.1  # qform is a rotation in single precision; a larger difference to sform is a contradiction
-
-
-def is_nifti(start: bytes) -> bool:
-    """Whether a file beginning with these (decompressed) bytes, 348 or more, is NIfTI."""
-    return _layout(start) is not None
 
 
 def check_nifti(stream: IO[bytes]) -> Checked:
@@ -46,7 +44,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
     start = read_exactly(stream, 348)
-    layout = _layout(start)
+    layout = nifti_layout(start)
     if layout is None:
         refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
     header = np.frombuffer(start + read_exactly(stream, layout.itemsize - len(start)), layout)[0]
@@ -67,7 +65,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     is_scaled = np.isfinite((slope, intercept)).all() and slope != 0.0
     return Checked(
         suffix=".nii",
-        header=_plain(dim[1:4], header["datatype"], layout),
+        header=nifti_header(dim[1:4], header["datatype"], layout["size"].byteorder).tobytes() + bytes(4),
         voxels=stream,
         affine=affine,
         scale=(slope, intercept) if is_scaled else (1.0, 0.0),
@@ -75,7 +73,8 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     )
 
 
-def _layout(start: bytes) -> np.dtype[Any] | None:
+def nifti_layout(start: bytes) -> np.dtype[Any] | None:
+    """Layout of the header of a NIfTI file that begins with these (decompressed) bytes, 348 or more; else ``None``."""
     for layout, place, endings in zip(_HEADERS, (344, 4), ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
         if len(start) < 348 or start[place : place + 3] not in endings:
             continue
@@ -85,13 +84,13 @@ def _layout(start: bytes) -> np.dtype[Any] | None:
     return None
 
 
-def _plain(shape: list[int], datatype: int, layout: np.dtype[Any]) -> bytes:
-    """NIfTI-1 header of the same voxels, in the same byte order, at the identity."""
-    plain = np.zeros((), _HEADERS[0].newbyteorder(layout["size"].byteorder))
+def nifti_header(shape: Sequence[int], datatype: int, byte_order: Literal["<", ">", "=", "|"] = "<") -> NDArray[Any]:
+    """NIfTI-1 header of voxels at the identity, in mm; a record of numpy, behind which four bytes of 0 come."""
+    plain = np.zeros((), _HEADERS[0].newbyteorder(byte_order))
     plain["size"], plain["magic"], plain["vox_offset"] = 348, b"n+1", 352
     plain["dim"], plain["datatype"], plain["pixdim"] = [3, *shape, 1, 1, 1, 1], datatype, 1
     plain["codes"], plain["rows"], plain["units"] = (0, 1), np.eye(3, 4), 2
-    return plain.tobytes() + bytes(4)
+    return plain
 
 
 def _affine(header: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a record of numpy
@@ -141,11 +140,6 @@ _VECTOR: Final = rf"\s*\((?:\s*{_NUMBER}\s*,){{2}}\s*{_NUMBER}\s*\)\s*"
 # Fields read, and those of a segment of 3D Slicer.
 _KEPT: Final = ("type", "dimension", "space", "sizes", "endian", "space directions", "space origin")
 _SEGMENT: Final = re.compile(r"segment(\d{1,4})_(name|labelvalue|layer)")
-
-
-def is_nrrd(start: bytes) -> bool:
-    """Whether a file beginning with these bytes is NRRD."""
-    return re.match(rb"NRRD000[1-5]\r?\n", start) is not None
 
 
 def check_nrrd(stream: IO[bytes]) -> Checked:
@@ -216,11 +210,6 @@ _ABSENT: Final = {  # what these fields mean when they are left out; nothing els
     "headersize": "0", "binarydata": "true", "elementnumberofchannels": "1", "elementtointensityfunctionslope": "1",
     "elementtointensityfunctionoffset": "0",
 }  # fmt: skip
-
-
-def is_metaimage(start: bytes) -> bool:
-    """Whether a file beginning with these bytes is a MetaImage."""
-    return re.match(rb"\s*(?:ObjectType\s*=\s*Image|NDims\s*=)", start) is not None
 
 
 def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Checked:

@@ -27,16 +27,6 @@ class Plane:
     is_xor: bool = False  # whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FilledStack:
-    """Result of `fill_stack`."""
-
-    voxels: NDArray[np.bool_]  # shape ``(slices, rows, columns)`` of the cut-out
-    offset: tuple[int, int, int]  # index of its first voxel in the volume
-    interpolated_slices: int  # slices without a contour of their own that were filled between two contours
-    open_breaks: int  # breaks too wide to fill
-
-
 def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centre lies inside a polygon, by the even-odd rule.
 
@@ -91,9 +81,11 @@ def fill_plane(plane: Plane, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def fill_stack(
     planes: Sequence[Plane], shape: tuple[int, int, int], pixel_mm: tuple[float, float, float]
-) -> FilledStack:
+) -> tuple[NDArray[np.bool_], tuple[int, int, int], int, int]:
     """Voxels inside a stack of planar contours: at least one plane, sorted by position, all different.
 
+    Returns a box of voxels, the index of its first one, how many slices without a contour of their own were filled
+    between two contours, and how many breaks were too wide to fill.
     `shape` and `pixel_mm` are along slices, rows, columns. A slice takes the nearest plane within half a slice. Where
     planes are further apart than slices, a slice between two of them is filled by shape interpolation (linear between
     signed distances), and beyond the outermost planes the contour tapers to its end.
@@ -126,7 +118,7 @@ def fill_stack(
             voxels[i] = between(pair, weight, pixel_mm[1:])
             interpolated += 1
     breaks = int(np.count_nonzero(np.diff(positions) > max(bridged, CONTIGUOUS)))
-    return FilledStack(voxels=voxels, offset=(first, *offset), interpolated_slices=interpolated, open_breaks=breaks)
+    return voxels, (first, *offset), interpolated, breaks
 
 
 def _source(

@@ -15,8 +15,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from calcreport.contour.grid import LabelVolume, PlacedMask, choose, kind_of, place_labels, refuse
-from calcreport.contour.headers import check_metaimage, check_nifti, check_nrrd, is_metaimage, is_nifti, is_nrrd
+from calcreport.contour.grid import LabelVolume, PlacedMask, choose, count_shared, kind_of, place_labels, refuse
+from calcreport.contour.headers import METAIMAGE, NRRD, check_metaimage, check_nifti, check_nrrd, nifti_layout
 from calcreport.contour.stream import Checked, decode, read_up_to, unpacked
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
@@ -63,11 +63,11 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], 
         start = read_up_to(stream, 400)
         stream.seek(0)
         checked: Checked | None = None
-        if is_nifti(start):
+        if nifti_layout(start) is not None:
             checked = check_nifti(stream)
-        elif is_nrrd(start):
+        elif NRRD.match(start):
             checked = check_nrrd(stream)
-        elif is_metaimage(start):
+        elif METAIMAGE.match(start):
             checked = check_metaimage(stream, beside)
         if checked is None and not _is_dicom(start):
             refuse(
@@ -146,19 +146,10 @@ def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple
 def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
     """Two contours of one lesion (a boost inside a GTV) would be reported as two lesions."""
     for one, other in combinations(masks, 2):
-        shared = _shared_voxels(one, other)
+        shared = count_shared((one.voxels, one.offset), (other.voxels, other.offset))
         if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
             refuse(
                 "mask.overlapping",
                 f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
                 "one to measure with --lesion-roi",
             )
-
-
-def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
-    low = np.maximum(one.offset, other.offset)
-    high = np.minimum(*(np.add(mask.offset, mask.voxels.shape) for mask in (one, other)))
-    if (high <= low).any():
-        return 0
-    first, second = (mask.voxels[tuple(map(slice, low - mask.offset, high - mask.offset))] for mask in (one, other))
-    return int(np.count_nonzero(first & second))

@@ -61,14 +61,14 @@ def _place(
     polygons = _indexed(contours, geometry)
     planes = _planes(polygons, geometry.spacing_mm[0], is_xor)
     notes = _check_frame(dataset, roi, volume, planes)
-    stack = fill_stack(planes, geometry.shape, geometry.spacing_mm)
-    breaks = f"The lesion contour has {stack.open_breaks} wide break(s) between slices, taken as parts of one lesion."
+    voxels, offset, interpolated, open_breaks = fill_stack(planes, geometry.shape, geometry.spacing_mm)
+    breaks = f"The lesion contour has {open_breaks} wide break(s) between slices, taken as parts of one lesion."
     return PlacedMask(
         key=named[0],
         name=named[1],
-        mask=cut_out(stack.voxels, stack.offset),
+        mask=cut_out(voxels, offset),
         is_beyond=any(is_outside(index, geometry.shape) for index in polygons),
-        notes=(*notes, *skip_notes(stack.interpolated_slices), *(breaks,) * bool(stack.open_breaks)),
+        notes=(*notes, *skip_notes(interpolated), *(breaks,) * bool(open_breaks)),
         outline=_outline(planes, geometry),
     )
 

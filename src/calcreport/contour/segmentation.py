@@ -64,10 +64,18 @@ def place_dicom(
 def read_segments(
     stream: IO[bytes], volume: CtVolume, max_voxels: int
 ) -> tuple[grid.LabelVolume, dict[int, tuple[str, ...]]]:
-    """Read a Segmentation as `read_labels`; raises `InputError` ``mask.unknown_format``, ``mask.damaged`` too."""
+    """Read every segment of a Segmentation as a label, the last where they overlap, and their names.
+
+    Raises `InputError` ``mask.unknown_format``, ``mask.damaged`` and those of `place_segments`.
+    """
     with _opened(stream) as (dataset, sop_class):
         if sop_class in _SEGMENTATIONS:
-            return read_labels(dataset, volume, max_voxels)
+            planes, affine = _checked_grid(dataset, volume, max_voxels)
+            names = {
+                number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))
+                for number, item in _segments(dataset).items()
+            }
+            return grid.LabelVolume(codes=_codes(dataset, planes), affine=affine), names
     msg = "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
     return grid.refuse("mask.unknown_format", msg)
 
@@ -100,25 +108,8 @@ def place_segments(
         return grid.place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
     of_frame = _segment_of_frames(dataset)
     chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
-    grids = (
-        grid.MaskGrid(
-            key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine
-        )
-        for key, name in chosen.items()
-    )
-    return tuple(grid.place_grid(one, volume.geometry) for one in grids)
-
-
-def read_labels(
-    dataset: Dataset, volume: CtVolume, max_voxels: int
-) -> tuple[grid.LabelVolume, dict[int, tuple[str, ...]]]:
-    """Read every segment as a label, the last where they overlap, and their names; errors as `place_segments`."""
-    planes, affine = _checked_grid(dataset, volume, max_voxels)
-    names: dict[int, tuple[str, ...]] = {
-        number: tuple(str(item.get(name) or "") for name in ("SegmentLabel", "SegmentDescription"))
-        for number, item in _segments(dataset).items()
-    }
-    return grid.LabelVolume(codes=_codes(dataset, planes), affine=affine), names
+    stacks = ((key, name, _stack(dataset, np.flatnonzero(of_frame == key), planes)) for key, name in chosen.items())
+    return tuple(grid.place_grid(voxels, affine, volume.geometry, key=key, name=name) for key, name, voxels in stacks)
 
 
 def _segments(dataset: Dataset) -> dict[int, Dataset]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,8 @@ _J2K_START: Final = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 co
 _MOST_JP2_BOXES: Final = 4096  # more is damage
 _RLE_HEADER: Final = 64  # bytes
 _RLE_SIZE: Final = "an RLE segment does not unpack to one byte a pixel"  # part of a message
+_Size = tuple[int, int, int, int, bool]  # rows, columns, components, bits and sign of a stream
 _SMALLEST_RATIO: Final = 1 / 4096  # no codec here packs 4096 pixels into one byte; a shorter stream is damaged
-
-
-class _StreamSize(NamedTuple):
-    rows_columns_components: tuple[int, int, int]
-    precision: int
-    is_signed: bool = False
 
 
 def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
@@ -65,14 +60,15 @@ def decode_frame(image: ImageHeader, frame: Frame) -> NDArray[np.uint16]:
     return decode(b"".join(image.source.read(offset, length) for offset, length in frame), image.pixels)
 
 
-def _check_stream(size: _StreamSize, pixels: PixelDescription) -> None:
+def _check_stream(size: _Size, pixels: PixelDescription) -> None:
     """Refuse a stream of another size than the header says, or one whose sign bit has no certain place."""
-    if size.rows_columns_components != (pixels.rows, pixels.columns, 1) or not 1 < size.precision <= 16:
+    *shape, precision, has_sign = size
+    if shape != [pixels.rows, pixels.columns, 1] or not 1 < precision <= 16:
         raise problem("pixel.description", "the compressed image has another size than the header says")
     is_signed = pixels.representation == 1
-    if size.is_signed and not is_signed:
+    if has_sign and not is_signed:
         raise problem("pixel.description", "the compressed image is signed, the header says unsigned")
-    if is_signed and not size.is_signed and size.precision < (pixels.bits_stored or 0):
+    if is_signed and not has_sign and precision < (pixels.bits_stored or 0):
         raise problem("pixel.description", "the compressed image has fewer bits than the header says")
 
 
@@ -90,7 +86,7 @@ def _decoder(syntax: str) -> Callable[[bytes], Any]:
     raise problem("pixel.transfer_syntax", syntax)
 
 
-def _size_jpeg(data: bytes) -> _StreamSize:
+def _size_jpeg(data: bytes) -> _Size:
     """Size in the frame header of a JPEG or JPEG-LS stream (T.81 B.2.2, T.87 C.2.2)."""
     if data[:2] != b"\xff\xd8":
         raise problem("pixel.damaged")
@@ -102,21 +98,21 @@ def _size_jpeg(data: bytes) -> _StreamSize:
         elif marker in _STANDALONE:
             offset += 2
         elif marker in _SOF_MARKERS:
-            precision, *size = struct.unpack_from(">BHHB", data, offset + 4)
-            return _StreamSize((size[0], size[1], size[2]), precision)
+            precision, rows, columns, components = struct.unpack_from(">BHHB", data, offset + 4)
+            return rows, columns, components, precision, False
         else:
             offset += 2 + struct.unpack_from(">H", data, offset + 2)[0]
     raise problem("pixel.damaged")
 
 
-def _size_2000(data: bytes) -> _StreamSize:
+def _size_2000(data: bytes) -> _Size:
     """Size in the SIZ segment of a JPEG 2000 code stream (T.800 A.5.1), also inside a JP2 wrapper."""
     start = data.find(_J2K_START, 0, _MOST_JP2_BOXES)
     if start < 0:
         raise problem("pixel.damaged")
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
     components, depth = struct.unpack_from(">HB", data, start + 40)
-    return _StreamSize((bottom - top, right - left, components), (depth & 0x7F) + 1, is_signed=depth >= 0x80)
+    return bottom - top, right - left, components, (depth & 0x7F) + 1, depth >= 0x80
 
 
 def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np.uint16]:

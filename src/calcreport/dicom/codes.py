@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from calcreport.errors import CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError
+from calcreport import errors
+from calcreport.errors import InputError
 from calcreport.resources import packaged_text
 
 NOTHING_TO_DO: Final = "Nothing to do."  # Remedy where there is none; it stands in the table too
-_KINDS: Final = {
-    kind.__name__: kind for kind in (CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError)
-}  # error classes by name, as the table of codes gives them
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Code:
 
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType({  # stable; never reused with another meaning
-    f"{group}.{name}": Code(_KINDS[kind], meaning, remedy)
+    f"{group}.{name}": Code(getattr(errors, kind), meaning, remedy)
     for group, rows in tomllib.loads(packaged_text("dicom/codes.toml")).items()
     for name, (kind, meaning, remedy) in rows.items()
 })  # fmt: skip

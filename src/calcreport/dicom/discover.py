@@ -19,7 +19,7 @@ from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies, name_by_folder
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PatientHeader, Plane
-from calcreport.dicom.header.parsing import HEAD_BYTES, film_of, planes_of, read_header
+from calcreport.dicom.header.parsing import FILM_SELECTION, HEAD_BYTES, planes_of, read_header, walk_again
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, ZipMemberSource, open_regular, open_unshared
 from calcreport.errors import InputError
@@ -224,7 +224,8 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
         planes = planes_of(image, item) if has_pixels and storage_class in tags.CT_CLASSES else ()
         if not planes and not (image.study_uid and image.series_uid and not image.lacks_identity):
             raise problem("file.no_uid")  # only the geometry of CT slices shows that they belong together
-        films = (film_of(image),) if has_pixels and storage_class in tags.FILM_CLASSES else ()
+        is_film = has_pixels and storage_class in tags.FILM_CLASSES
+        films = [FilmHeader(image=image, item=walk_again(image, FILM_SELECTION))] if is_film else []
     except InputError as error:
         if error.code not in _NOT_DAMAGE:
             found.damaged[folder] += 1

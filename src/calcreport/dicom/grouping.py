@@ -6,15 +6,17 @@ import hashlib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from calcreport.dicom.ct.stacks import MIN_SLICES, split
+from calcreport.dicom.ct.stacks import MIN_SLICES, copies_of, split
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import NO_UID, FilmHeader, ImageHeader, PatientHeader, Plane
-from calcreport.dicom.rank import copied
+from calcreport.dicom.rank import are_equal
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.model.report import Patient, Study
+
+_Members = tuple[list[Plane], list[FilmHeader], list[ImageHeader]]  # slices, films and other objects of one series
 
 # Note on a study whose UIDs are missing.
 _NAMELESS: Final = (
@@ -27,13 +29,13 @@ def group_studies(
     planes: Sequence[Plane], films: Sequence[FilmHeader], others: Sequence[ImageHeader]
 ) -> tuple[StudyFiles, ...]:
     """Studies by Study Instance UID, oldest first, its series cut into stacks; `others` are all other objects."""
-    grouped: dict[tuple[str, str], _Members] = defaultdict(_Members)
+    grouped: dict[tuple[str, str], _Members] = defaultdict(lambda: ([], [], []))
     for plane in planes:
-        grouped[plane.image.study_uid, plane.image.series_uid].planes.append(plane)
+        grouped[plane.image.study_uid, plane.image.series_uid][0].append(plane)
     for film in films:
-        grouped[film.image.study_uid, film.image.series_uid].films.append(film)
+        grouped[film.image.study_uid, film.image.series_uid][1].append(film)
     for image in others:
-        grouped[image.study_uid, image.series_uid].others.append(image)
+        grouped[image.study_uid, image.series_uid][2].append(image)
     studies = Counter(series_uid for _, series_uid in grouped)
     series_of: dict[str, list[SeriesFiles]] = defaultdict(list)
     for (study_uid, series_uid), members in grouped.items():
@@ -42,18 +44,11 @@ def group_studies(
     return tuple(sorted(found, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
 
 
-@dataclass(slots=True)
-class _Members:
-    planes: list[Plane] = field(default_factory=list)
-    films: list[FilmHeader] = field(default_factory=list)
-    others: list[ImageHeader] = field(default_factory=list)
-
-
 def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
     """Stacks and films of one series; other objects come as an entry of their own, one a storage class."""
     found: list[SeriesFiles] = []
-    slices, images = members.planes, members.others
-    measurable = [*(plane.image for plane in slices), *(film.image for film in members.films)]
+    slices, films, images = members
+    measurable = [*(plane.image for plane in slices), *(film.image for film in films)]
     mixed = not are_one_person([image.patient for image in measurable])
     derived = sorted({name for image in measurable for name in image.pixels.derived})
     places = {(image.pixels.bits_stored, image.pixels.high_bit) for image in measurable}
@@ -70,8 +65,8 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
             notes = (f"{len(images)} objects of this series are no CT slices and were left out.", *notes)
         whole = _files(first, (plane.image for plane in slices))
         found += split(replace(whole, problem=doubt, planes=tuple(slices), notes=(*notes, *gaps)))
-    if members.films:
-        found.append(_film_series(members.films, "series.mixed_patients" if mixed else problem, notes))
+    if films:
+        found.append(_film_series(films, "series.mixed_patients" if mixed else problem, notes))
     for kind in dict.fromkeys(image.series.sop_class_uid for image in images):
         alike = tuple(image for image in images if image.series.sop_class_uid == kind)
         found.append(replace(_files(alike[0], alike), problem=problem))
@@ -80,7 +75,7 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
 
 def _film_series(films: Sequence[FilmHeader], problem: str | None, notes: tuple[str, ...]) -> SeriesFiles:
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
-    copies = copied(films)
+    copies = copies_of(films, lambda film: film.image.instance_uid, are_equal)
     if copies is None:
         problem = problem or "geometry.conflicting_instances"
     elif copies:

@@ -14,10 +14,10 @@ import numpy as np
 from calcreport.dicom.codes import message
 from calcreport.dicom.coverage import Extent, extent_of, is_detail
 from calcreport.dicom.ct.read import contrast_of
-from calcreport.dicom.ct.stacks import copies_of, normal_of, pixel_hash, steps_of
+from calcreport.dicom.ct.stacks import normal_of, pixel_hash, steps_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader
-from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
+from calcreport.dicom.series import FilmRanking, Ranking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
 from calcreport.errors import InputError
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
@@ -47,7 +47,7 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     entries = [entry_of(series, beside.get(code, code)) for series, code in codes if code is not None]
     extents = [extent for series in candidates if series.problem is None and (extent := extent_of(series))]
     ranked = sorted(candidates, key=lambda series: _merit(series, extents))
-    return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
+    return Ranking(candidates=tuple(ranked), entries=tuple(entries))
 
 
 def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> SeriesEntry:
@@ -88,7 +88,7 @@ def rank_films(study: StudyFiles) -> FilmRanking:
             count = sum(film.image.series_uid == series.uid for film in films_of_code) if series.films else 0
             if count:
                 entries.append(entry_of(replace(series, problem=code if code == CONFLICT else None), code, count))
-    return FilmRanking(candidates=tuple(kept), entries=tuple(entries))
+    return Ranking(candidates=tuple(kept), entries=tuple(entries))
 
 
 def _place(film: FilmHeader) -> tuple[float, float, str]:
@@ -147,12 +147,7 @@ CONFLICT: Final = "geometry.conflicting_instances"
 _LOOK_BYTES: Final = 65_536  # compared before whole films are: different exposures rarely begin alike
 
 
-def copied(films: Sequence[FilmHeader]) -> set[int] | None:
-    """Ids of films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
-    return copies_of(films, lambda film: film.image.instance_uid, _are_equal)
-
-
-def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
+def are_equal(first: FilmHeader, second: FilmHeader) -> bool:
     """Whether two films hold the same pixels, with the same scale and tables."""
     if first.item != second.item or first.image.pixels.photometric != second.image.pixels.photometric:
         return False

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, Plane, SeriesHeader
 from calcreport.model.report import SeriesEntry, Study
+
+Candidate = TypeVar("Candidate")  # CT stack or radiograph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +54,19 @@ class StudyFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SeriesRanking:
-    """CT stacks worth measuring, best first (`read_ct` may still refuse one), and a row for every other series."""
-
-    candidates: tuple[SeriesFiles, ...]
-    entries: tuple[SeriesEntry, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FilmRanking:
-    """Radiographs to read, by series and instance number (`read_film` may still refuse one), and a row for all else.
+class Ranking(Generic[Candidate]):
+    """CT stacks or films to read, in order (`read_ct` and `read_film` may still refuse one), and a row for all else.
 
     A series has a row where it, or part of it, is no candidate; CT stacks that `rank_ct_series` calls candidates have
-    none.
+    none in a ranking of films.
     """
 
-    candidates: tuple[FilmHeader, ...]
+    candidates: tuple[Candidate, ...]
     entries: tuple[SeriesEntry, ...] = field(repr=False)
+
+
+SeriesRanking = Ranking[SeriesFiles]  # CT stacks, best first
+FilmRanking = Ranking[FilmHeader]  # radiographs by series and instance number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -31,6 +31,7 @@ _LISTS: Final = ("symptoms.functional_limitation",)  # columns whose cells may h
 _HEADER_BYTES: Final = 65_536  # the names of all columns take a tenth of it
 # A birthday may lie between the day the age was asked and the study; a header may hold whole years.
 _AGE_TOLERANCE_YEARS: Final = 1
+_KEY_NAMES: Final = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
 _ROUNDING_YEARS: Final = 1e-6  # tolerance for ages converted from days or months
 # Message of clinical.other_patient.
 _OTHER: Final = (
@@ -77,7 +78,7 @@ class ClinicalData:
         if len(studies) > 1 and not (set(row.keys) == {"patient_id"} and _is_one_patient(studies)):
             msg = (
                 f"clinical data of one patient were given, but {len(studies)} studies were found; name the folder of "
-                f"one study, or give a table (CSV, or a YAML list) with a column {_names(KEYS)}"
+                f"one study, or give a table (CSV, or a YAML list) with a column {_KEY_NAMES}"
             )
             raise ClinicalError(msg, code="clinical.which_study")
         return tuple(_of_patient(study.study, row) for study in studies)
@@ -162,10 +163,6 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     people = [(study.study.patient, study.patient_id_issuer) for study in studies]
     stated = [(one.id, one.birth_date, issuer, one.sex if one.sex in {"F", "M"} else None) for one, issuer in people]
     return all(len(set(values) - {None, ""}) <= 1 for values in zip(*stated, strict=True))
-
-
-def _names(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 # --- reading ---
@@ -278,7 +275,7 @@ def _refuse_columns(columns: Sequence[str]) -> None:
     if mistakes:
         raise refuse(mistakes, area="clinical")
     if not set(KEYS) & set(columns):
-        msg = f"The clinical table needs a column {_names(KEYS)}, by which its rows find their studies."
+        msg = f"The clinical table needs a column {_KEY_NAMES}, by which its rows find their studies."
         raise ClinicalError(msg, code="clinical.no_key")
 
 
@@ -321,7 +318,7 @@ def _table(entries: Iterator[tuple[str, Mapping[str, Any]]]) -> ClinicalData:
             continue
         mark = tuple(sorted(keys.items()))
         if not keys:
-            mistakes.append(("no_key", f"{place}: has no {_names(KEYS)}"))
+            mistakes.append(("no_key", f"{place}: has no {_KEY_NAMES}"))
         elif mark in rows:
             mistakes.append(("repeated_key", f"{place}: has the same key as a row before"))
         rows[mark] = KeyedClinical(keys=keys, clinical=clinical)

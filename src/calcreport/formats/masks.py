@@ -12,21 +12,19 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.contour.headers import nifti_header
 from calcreport.model.report import Lesion, Report, SeriesGeometry
 from calcreport.model.shape import PackedMask, unpack_mask
 
 COCO_FILE: Final = "coco.json"  # in the study's folder
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])  # from DICOM's to NIfTI's axes
 _UINT16: Final = 512  # NIFTI_TYPE_UINT16
-_SCANNER: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
-_MM: Final = 2  # NIFTI_UNITS_MM
 
 
 def nifti_files(report: Report) -> dict[str, bytes]:
@@ -60,20 +58,13 @@ def _nifti(geometry: SeriesGeometry, masks: dict[int, PackedMask]) -> bytes:
     slices, rows, columns = geometry.shape
     affine = _LPS_TO_RAS @ np.array(geometry.affine_lps_mm)[:, [2, 1, 0, 3]]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, columns, rows, slices, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, _UINT16, 16)
-    struct.pack_into("<8f", header, 76, 1.0, *spacing, 0.0, 0.0, 0.0, 0.0)
-    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
-    header[123] = _MM
-    struct.pack_into("<2h", header, 252, 0, _SCANNER)
-    struct.pack_into("<12f", header, 280, *affine[:3].ravel())
-    header[344:348] = b"n+1\0"
+    header = nifti_header((columns, rows, slices), _UINT16)
+    header["bits"], header["pixdim"], header["scale"] = 16, (1, *spacing, 0, 0, 0, 0), (1, 0)
+    header["rows"] = affine[:3]
     boxes = {label: (mask.offset, unpack_mask(mask)) for label, mask in masks.items()}
     sink = io.BytesIO()
     with gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=1, mtime=0) as stream:
-        stream.write(bytes(header))
+        stream.write(header.tobytes() + bytes(4))
         for index in range(slices):
             plane = np.zeros((rows, columns), dtype="<u2")
             for label, (offset, cells) in boxes.items():

@@ -9,15 +9,13 @@ from typing import Final
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
 from calcreport.rules.possible_answers import ASKED_TOGETHER
+from calcreport.text.impression import LADDER
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence
 
 MOST_STATED: Final = 4  # Inputs named in the text; all of them are in ``report.json``
 
 _MOST_ALARMS: Final = 2  # Of these, inputs that could only add a red flag: they are the same for nearly every lesion
-
-_CERTAINTIES: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
-"""End of the id of the statement of a diagnosis that would lead."""
 
 
 def describe_changes(
@@ -145,7 +143,7 @@ def _say_effect(change: WouldChange, words: _Words) -> str:
     if not parts and capabilities.is_class(lesion.leading, "is_of_bone"):
         parts.append(words.say("change.bone"))
     elif not parts and lesion.leading is not None and not is_mere_doubt:
-        parts.append(words.say(f"change.{_CERTAINTIES.get(lesion.certainty or '', 'open')}", label=lesion.label or ""))
+        parts.append(words.say(f"change.{LADDER.get(lesion.certainty or '', 'open')}", label=lesion.label or ""))
     parts += [] if capabilities.has_any(lesion.recommended, "forbids_biopsy") else _say_flags(lesion, words)
     if not parts:
         parts.append(words.say("change.higher" if _rises(change, words) else "change.lower"))

@@ -94,7 +94,7 @@ def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> st
                 continue
             key = f"{group}.{name}"
             worded = (f"clinical.{answer}.{key}", f"clinical.value.{key}.{answer}", f"clinical.value.{key}")
-            identifier = next((one for one in worded if one in statements), None)
+            identifier = next((one for one in worded if one in statements.texts), None)
             value = statements.reword(answer.replace("_", " "))
             text = "" if identifier is None else statements.say(identifier, value=value)
             said[answer in {"no", "none", "0"}].append(text)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Technique
+from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry
 from calcreport.text import wording
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
@@ -46,14 +46,6 @@ def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
     return tuple(next((names for names in (views, sided, numbered) if len(set(names)) == len(films)), placed))
 
 
-def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
-    """Name views and tube voltage, and state what lengths mean; `body_part` is for films that name none."""
-    views = say_views(technique.films, body_part, statements)
-    if technique.kvp is not None:
-        views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
-    return (as_sentence(views), *_say_scales(technique.films, statements))
-
-
 def say_views(films: tuple[FilmTechnique, ...], body_part: str | None, statements: Statements) -> str:
     """Name the views by side and region; `body_part` is for films that name none."""
     said = []
@@ -81,7 +73,7 @@ def _name_place(film: FilmTechnique, body_part: str | None, statements: Statemen
     return f"{side} {part}" if part else statements.say("place.region_unknown", side=side)
 
 
-def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+def say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """State each fact about the scale once, with the films it applies to unless it applies to all."""
     by_film = [_say_scale(film, statements) for film in films]
     of = {sentence: tuple(sentence in sentences for sentences in by_film) for each in by_film for sentence in each}

@@ -171,7 +171,7 @@ def sentences_of(entry: Recommendation) -> list[str]:
 FLAG_NAMES: Final = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
 
-_LADDER: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
+LADDER: Final = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
 """Degrees of certainty in favour of a diagnosis, and the end of the name of their statement."""
 
 _MOST_NAMED: Final = 3  # Most diagnoses named in the impression; the findings list all of them
@@ -248,10 +248,10 @@ def _describe_patient(words: Presenter) -> tuple[Item, ...]:
     patient = words.report.patient
     notes = [as_sentence(note) for note in patient.notes]
     leading = {(entry.id, entry.certainty) for lesion in words.report.lesions for entry in lesion.differential[:1]}
-    likely = [entry for entry in patient.differential if entry.certainty in _LADDER]
+    likely = [entry for entry in patient.differential if entry.certainty in LADDER]
     if likely and (likely[0].id, likely[0].certainty) not in leading:
         best = [entry for entry in likely if entry.certainty == likely[0].certainty][:_MOST_NAMED]
-        certainty = words.say(f"impression.overall_{_LADDER[best[0].certainty]}", labels=_join_labels(best, words))
+        certainty = words.say(f"impression.overall_{LADDER[best[0].certainty]}", labels=_join_labels(best, words))
         notes.insert(0, as_sentence(words.say("impression.patient", certainty=certainty)))
     return (_item(" ".join(notes)),) if notes else ()
 
@@ -276,7 +276,7 @@ def _with_brackets_apart(text: str, differential: list[Differential]) -> Line:
 
 def _name_and_judge(subject: str, differential: list[Differential], words: Presenter, concern: Concern) -> str:
     """Add the likeliest diagnoses: tumours alone with an alert as suspected, behind others as not excluded."""
-    for certainty, identifier in _LADDER.items():
+    for certainty, identifier in LADDER.items():
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
             is_open = certainty == "possible" and not differential[0].is_tumour

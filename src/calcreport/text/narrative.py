@@ -122,15 +122,13 @@ def _clinical_sentences(words: Presenter) -> tuple[str, ...]:
 def _leave_blanks(words: Presenter) -> str:
     """Blanks for who was notified and when, where notification is required; empty otherwise."""
     asked = words.report.recommendations
-    if any(entry.is_same_day for entry in asked):
-        category = "same_day"
-    elif any(entry.forbids_biopsy for entry in asked):
-        category = "no_biopsy"
-    elif words.report.concern is Concern.HIGH and any(entry.is_referral for entry in asked):
-        category = "cancer"
-    else:
-        return ""
-    return words.say("communication.line", category=words.say(f"communication.{category}"))
+    categories = {
+        "same_day": any(entry.is_same_day for entry in asked),
+        "no_biopsy": any(entry.forbids_biopsy for entry in asked),
+        "cancer": words.report.concern is Concern.HIGH and any(entry.is_referral for entry in asked),
+    }
+    met = next((name for name, is_met in categories.items() if is_met), None)
+    return words.say("communication.line", category=words.say(f"communication.{met}")) if met else ""
 
 
 def find_limits(report: Report, lesion: Lesion | None) -> model.Thresholds | None:

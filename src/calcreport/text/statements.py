@@ -27,10 +27,6 @@ class Statements:
     of_core: tuple[tuple[re.Pattern[str], tuple[str, ...], str], ...] = ()
     """Sentences of the core that a site words otherwise: how to know one, its fields, the site's words."""
 
-    def __contains__(self, identifier: str) -> bool:
-        """Whether there is a text with this id."""
-        return identifier in self.texts
-
     def say(self, identifier: str, **fields: str | int) -> str:
         """Text of a statement with its fields filled in; a value is never scanned for fields again.
 

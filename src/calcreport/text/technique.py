@@ -10,7 +10,7 @@ from typing import Final
 from calcreport.model.incidental import Doubt
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Excluded, ExclusionReason, Incidental, IncidentalKind, Searched, Technique
-from calcreport.text.film import say_films, say_views
+from calcreport.text.film import say_scales, say_views
 from calcreport.text.statements import Statements
 from calcreport.text.wording import Presenter, as_sentence, name_body_part, spell_number
 
@@ -156,11 +156,13 @@ def say_technique(words: Presenter) -> tuple[str, ...]:
     technique = words.report.technique
     if technique is None:
         return (words.say("technique.none"),)
+    kvp = "" if technique.kvp is None else words.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
     if technique.films:
-        return say_films(technique, words.report.study.body_part, words)
+        views = ", ".join(filter(None, (say_views(technique.films, words.report.study.body_part, words), kvp)))
+        return (as_sentence(views), *say_scales(technique.films, words))
     parts = (
         _say_contrast(technique, words),
-        "" if technique.kvp is None else words.say("technique.kvp", kvp=f"{technique.kvp:.0f}"),
+        kvp,
         _describe_slices(technique, words),
         words.say("technique.kernel", kernel=technique.kernel) if technique.kernel else "",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import floor
 from typing import Final
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,6 @@ _TISSUE_HU: Final = -300.0  # no voxel beside imaged air is as dense as this: th
 # So many voxels of tissue against padding are an edge of the field of view, not noise, where they lie in a square of
 # this side, in which padding is then not imaged.
 _HARD_EDGE_VOXELS, _HARD_EDGE_REACH = 6, 9
-_LARGEST_SPECK: Final = 1_000  # voxels of the padding's value that are followed one by one
 _LOOK: Final = 4  # every fourth row and column shows padding beside tissue: a shorter edge is too short to matter
 # Every eighth row and column is looked at for plausibility, and more in small images: this many at least. Looked at are
 # means of squares of this side, in voxels: noise of low-dose scans blurs fat and muscle into one.
@@ -220,8 +220,9 @@ def _without_air(padding: Mask, values: Words, scale: Scale) -> Mask:
         return outside
     hard = _beside(air_like) & (values > tissue) & ~outside
     hard &= _count_around(hard) >= _HARD_EDGE_VOXELS
-    edge = np.flatnonzero((_count_around(hard) > 0) & air_like)
-    outside.reshape(-1)[edge[_reach_border(air_like, edge)]] = True
+    edge = (_count_around(hard) > 0) & air_like
+    if edge.any():
+        outside |= edge & reaching_border(air_like)
     return outside
 
 
@@ -246,39 +247,10 @@ def _count_around(mask: Mask) -> NDArray[np.uint8]:
     return np.pad(count, (0, rim)).reshape(-1, wide.shape[1])[:, :-rim]
 
 
-def _reach_border(mask: Mask, index: NDArray[np.int64]) -> Mask:
-    """Whether the connected part of a mask that holds each of some voxels, flat indices, reaches the border."""
-    width, clear = mask.shape[1], ~mask
-    row, column = np.divmod(index, width)
-    # Nearly all reach it along their row.
-    first, last = clear.argmax(axis=1), width - 1 - clear[:, ::-1].argmax(axis=1)
-    is_open = (column < first[row]) | (column > last[row]) | np.asarray(mask.all(axis=1))[row]
-    # The rest are mostly specks of air, soon followed to their end or to one of the others.
-    ends = np.zeros_like(mask)
-    ends[[0, -1]] = ends[:, [0, -1]] = True
-    ends.reshape(-1)[index[is_open]] = True
-    is_set, is_end = mask.reshape(-1).data, ends.reshape(-1).data
-    for n in np.flatnonzero(~is_open):
-        part, todo = set[int](), [int(index[n])]
-        while todo:
-            at = todo.pop()
-            if is_end[at]:
-                is_open[n] = True
-                break
-            near = [m for m in (at - 1, at + 1, at - width, at + width) if is_set[m] and m not in part]
-            part.update(near)
-            todo += near
-            if len(part) > _LARGEST_SPECK:
-                return np.asarray(reaching_border(mask).reshape(-1)[index])
-    return np.asarray(is_open)
-
-
 def reaching_border(mask: Mask) -> Mask:
     """Connected parts of a mask that reach the border of the image."""
-    from scipy import ndimage  # noqa: PLC0415 - rarely reached: it would cost every discovery a quarter of a second
-
-    labels, count = ndimage.label(mask)
-    is_kept = np.zeros(count + 1, dtype=np.bool_)
+    labels = cc3d.connected_components(mask, connectivity=4)
+    is_kept = np.zeros(int(labels.max()) + 1, dtype=np.bool_)
     is_kept[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
     is_kept[0] = False
     return np.asarray(is_kept[labels])

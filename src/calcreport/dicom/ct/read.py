@@ -6,7 +6,6 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +23,10 @@ from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, Contrast, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
+from calcreport.processes.threads import map_in_threads
 from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
-_THREADS: Final = 2  # Reading, decoding and scaling release the interpreter lock; more threads than this gain little
 _CHUNK: Final = 8  # slices decoded at a time
 _WORST_LOSSY_RATIO: Final = 15.0  # a lossy series packed tighter is refused
 _WIDE_SCALE_HU: Final = 8192  # A scale reaching this far does not clip mineral, only metal
@@ -67,8 +66,14 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
-    acquisition = acquisition_of(series, notes)
-    return CtSeries(volume=volume, acquisition=acquisition, geometry=report_geometry(geometry), notes=notes)
+    between, row, column = geometry.spacing_mm
+    stated = SeriesGeometry(
+        shape=geometry.shape,
+        spacing_mm=(row, column, between),
+        tilt_deg=geometry.tilt_deg,
+        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
+    )
+    return CtSeries(volume=volume, acquisition=acquisition_of(series, notes), geometry=stated, notes=notes)
 
 
 class CtStack:
@@ -103,17 +108,6 @@ class CtStack:
         return to_hu(out, self.scales[index])
 
 
-def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
-    """Geometry as the report states it: spacing in the order row, column, slice (mm)."""
-    between, row, column = geometry.spacing_mm
-    return SeriesGeometry(
-        shape=geometry.shape,
-        spacing_mm=(row, column, between),
-        tilt_deg=geometry.tilt_deg,
-        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in geometry.affine.tolist()),
-    )
-
-
 def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """All slices in HU, shape ``(slices, rows, columns)``, and a sample of unclipped HU, shape ``(n,)``."""
     hu = np.empty(stack.geometry.shape, dtype=np.int16)
@@ -121,9 +115,8 @@ def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     def read_some(start: int) -> NDArray[np.float32]:
         return np.concatenate([stack.fill_slice(i, hu[i]) for i in range(start, min(start + _CHUNK, len(hu)))])
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        parts = list(pool.map(read_some, range(0, len(hu), _CHUNK)))
-    return hu, np.concatenate(parts)
+    # reading, decoding and scaling release the interpreter lock
+    return hu, np.concatenate(map_in_threads(read_some, range(0, len(hu), _CHUNK)))
 
 
 _DIFFERS: Final = 0.01  # relative difference of spacings worth a note

@@ -16,7 +16,7 @@ from calcreport.dicom.film.scale import aperture_of, scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.header import tags, values
 from calcreport.dicom.header.image_header import FilmHeader, ImageHeader, PixelDescription
-from calcreport.dicom.header.parsing import tables_of
+from calcreport.dicom.header.parsing import FILM_TABLES, walk_again
 from calcreport.model.film import FilmImage, FilmView
 from calcreport.model.image import SliceReference
 from calcreport.resources import packaged_text
@@ -44,7 +44,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     if header.is_lossy and (header.lossy_ratio or 0.0) > _WORST_LOSSY_RATIO:
         raise problem("pixel.film_lossy_ratio", f"{header.lossy_ratio:.0f}:1")
     shape = check_description(film.image.pixels, settings)
-    tables = tables_of(film)
+    tables = walk_again(film.image, FILM_TABLES)
     meaning = values_of(film, tables)
     scale = scale_of(film)
     view, view_notes = view_of(film)
@@ -218,7 +218,10 @@ def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
     is_sound = len(words) == 2 and all(word and set(word) <= _DIRECTIONS for word in words)  # PS3.3 C.7.6.1.1.1
     orientation = (words[0], words[1]) if is_sound else None
     view = FilmView(position=position, laterality=side, body_part=body_part, patient_orientation=orientation)
-    return view, (*notes, *side_notes, *_turned(film))
+    rotation, is_flipped = values.decimal(film.raw(tags.FIELD_ROTATION)), film.word(tags.FIELD_FLIP) not in {None, "NO"}
+    turned = (f"The field of view was rotated by {rotation:g} degrees after exposure.",) if rotation else ()
+    flipped = ("The field of view was flipped left to right after exposure.",) * is_flipped
+    return view, (*notes, *side_notes, *turned, *flipped)
 
 
 def _position(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
@@ -242,13 +245,3 @@ def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
     if of_image and of_series and of_image != of_series:
         return None, ("Image Laterality and Laterality contradict each other; the side is not known.",)
     return of_image or of_series, ()
-
-
-def _turned(film: FilmHeader) -> tuple[str, ...]:
-    rotation = values.decimal(film.raw(tags.FIELD_ROTATION))
-    notes = []
-    if rotation:
-        notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")
-    if (film.word(tags.FIELD_FLIP) or "NO") != "NO":
-        notes.append("The field of view was flipped left to right after exposure.")
-    return tuple(notes)

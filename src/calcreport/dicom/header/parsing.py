@@ -83,12 +83,12 @@ _WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT, _S
 _CT_SELECTION: Final = Selection(wanted=_WANTED, nested=tags.NESTED)
 _META_SELECTION: Final = Selection(wanted=frozenset((_STORAGE_CLASS, _TRANSFER_SYNTAX)))
 # What is kept of a film; a polygon of a thousand vertices has 16 384 bytes.
-_FILM_SELECTION: Final = Selection(wanted=tags.FILM_WANTED, nested=tags.FILM_NESTED, longest=16_384)
-_FILM_TABLES: Final = Selection(
+FILM_SELECTION: Final = Selection(wanted=tags.FILM_WANTED, nested=tags.FILM_NESTED, longest=16_384)
+FILM_TABLES: Final = Selection(
     wanted=frozenset((tags.LUT_DESCRIPTOR, tags.LUT_DATA)),
     nested=frozenset((tags.MODALITY_LUT, tags.VOI_LUT)),
     longest=131_072,
-)  # read with the film; a lookup table has at most 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)
+)  # discovery leaves tables in the file; one has at most 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)
 _EXPLICIT: Final = Encoding(is_explicit=True)  # of file meta information and deflated data sets
 
 
@@ -131,16 +131,6 @@ def walk_again(image: image_header.ImageHeader, kept: Selection) -> Item:
         return _data_set(image.source, head, 0, _EXPLICIT, kept)[0]
     syntax, offset, _storage_class = _meta(head, image.source.size)
     return _data_set(image.source, head, offset, _encoding(head, offset, syntax), kept)[0]
-
-
-def film_of(image: image_header.ImageHeader) -> image_header.FilmHeader:
-    """Radiograph of a file whose storage class says that it is one; errors as for `read_header`."""
-    return image_header.FilmHeader(image=image, item=walk_again(image, _FILM_SELECTION))
-
-
-def tables_of(film: image_header.FilmHeader) -> Item:
-    """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
-    return walk_again(film.image, _FILM_TABLES)
 
 
 def meta_end(head: bytes) -> int:
@@ -239,13 +229,13 @@ def _uid(raw: bytes | None) -> str:
 def _patient(raw: tuple[bytes | None, ...]) -> image_header.PatientHeader:
     of = dict(zip(_PATIENT, raw, strict=True))
     study_date = values.day(of[_STUDY_DATE])
-    at_study = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
+    age_years, birth_date, age_note = values.age_at_study(of[_AGE], values.day(of[_BIRTH]), study_date)
     return image_header.PatientHeader(
         **{name: convert(of[tag], of[tags.CHARSET]) for name, (tag, convert) in _PATIENT_TEXTS.items()},
-        birth_date=at_study.birth_date,
+        birth_date=birth_date,
         sex=values.sex(of[_SEX]),
-        age_years=at_study.years,
-        age_note=at_study.note,
+        age_years=age_years,
+        age_note=age_note,
         study_date=study_date,
     )
 

@@ -12,7 +12,7 @@ import unicodedata
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from calcreport.dicom.header.charsets import decode
 
@@ -150,17 +150,10 @@ def day(raw: bytes | None) -> str | None:
         return None
 
 
-class AgeAtStudy(NamedTuple):
-    """Age and birth date (``YYYY-MM-DD``), ``None`` where nothing states them; a sentence on a contradiction."""
+def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> tuple[float | None, str | None, str]:
+    """Age in years at the study, birth date (``YYYY-MM-DD``), and a sentence on a contradiction, or empty text.
 
-    years: float | None
-    birth_date: str | None
-    note: str = ""
-
-
-def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> AgeAtStudy:
-    """Age at the study, from the birth date where there is a real one, else from Patient's Age.
-
+    The age is that of the birth date where there is a real one, else Patient's Age; ``None`` where nothing states it.
     What software that hides identities fills in is no age: ``000Y``, a birth on 1900-01-01, a birth on the day of the
     study unless the age is given in days, weeks or months.
     """
@@ -169,20 +162,19 @@ def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> Age
     if birth == _NO_BIRTH or (birth is not None and birth == study and not is_infant):
         birth = None
     if birth is None or study is None:
-        return AgeAtStudy(stated, birth)
+        return stated, birth, ""
     born = _years_between(date.fromisoformat(birth), date.fromisoformat(study))
     if born < 0:
-        note = "The birth date in the image header lies after the study date and was not used."
-        return AgeAtStudy(stated, birth, note)
+        return stated, birth, "The birth date in the image header lies after the study date and was not used."
     if born > _OLDEST_YEARS:
-        return AgeAtStudy(stated, birth)
+        return stated, birth, ""
     note = ""
     if stated is not None and abs(math.floor(born) - math.floor(stated)) > 1:
         note = (
             f"The image header contradicts itself on age: {math.floor(stated)} years stated, {math.floor(born)} years "
             "by the birth date, which was used."
         )
-    return AgeAtStudy(born, birth, note)
+    return born, birth, note
 
 
 def _years_between(birth: date, study: date) -> float:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from pydicom.sr.coding import Code
 
-from calcreport.formats.code_table import rows_of
+from calcreport.formats.code_table import table_of
 from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState, Laterality
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.rules.regions import name_areas
@@ -23,7 +23,7 @@ KeyT = TypeVar("KeyT", bound=str)  # word of the report
 
 def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
     """Table of ``codes.toml``, each name read by `key`, which refuses one it does not know."""
-    rows = rows_of(name).items()
+    rows = table_of(name).items()
     return MappingProxyType({key(word): Code(value, scheme, meaning) for word, (scheme, value, meaning) in rows})
 
 

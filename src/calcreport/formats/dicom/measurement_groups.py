@@ -244,7 +244,11 @@ def _outlined(
 ) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     lengths = lengths_of(subject.report)
     if isinstance(measured, MeasuredLesion):
-        mask = _drawn(measured)
+        # the outline is that of the mineral, and of the contour where there is none
+        masks = (mask for mask in (measured.mineral, measured.contour) if mask is not None and mask.voxels.any())
+        mask = next(masks, None)
+        if mask is None:
+            raise damaged_shape()
         index = _best_slice(mask, measured.key_slice)
         if not subject.volumes:
             msg = "a CT report without its series cannot be written"
@@ -262,14 +266,6 @@ def _outlined(
         numbers = measure_on_film(lesion, place, shadow, film.scale, lengths)
         groups.append(_planar(subject, lesion, region, numbers, [] if groups else evaluate(lesion)))
     return groups
-
-
-def _drawn(measured: MeasuredLesion) -> VoxelMask:
-    """Mask whose outline is drawn: the mineral, and the contour where there is none."""
-    for mask in (measured.mineral, measured.contour):
-        if mask is not None and mask.voxels.any():
-            return mask
-    raise damaged_shape()
 
 
 def _best_slice(mask: VoxelMask, key_slice: int) -> int:

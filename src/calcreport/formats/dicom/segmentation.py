@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from itertools import combinations, islice, starmap
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from calcreport.contour.grid import count_shared
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import instance
@@ -73,11 +74,6 @@ def tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
     return lesion.tracking_uid or derive_uid("lesion", study_instance_uid, lesion.id)
 
 
-def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
-    """Tracking UID of the whole mass around the mineral of a lesion."""
-    return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
-
-
 def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[VoxelMask]]:
     """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
 
@@ -96,7 +92,7 @@ def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[Voxel
             label = _label(f"{lesion.id} mass (reader contour)")
             whole = replace(whole, label=label, is_mass=True)
             if measured.mineral is not None:
-                uid = mass_tracking_uid(lesion, study)
+                uid = derive_uid("mass", tracking_uid(lesion, study))
                 whole = replace(whole, tracking_id=f"{lesion.id} mass", tracking_uid=uid)
             masses.append(whole)
     return [segment for segment in minerals + masses if segment.mask.voxels.any()]
@@ -175,7 +171,13 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
         return {}
     written: dict[str, bytes] = {}
     for film, radiograph in enumerate(findings.films):
-        segments = _shadows_on(subject, film)
+        segments = [
+            _mineral_segment(lesion, shadow.mineral, hue, subject.report.study.study_instance_uid)
+            for hue, (lesion, measured) in enumerate(subject.lesions)
+            if isinstance(measured, ProjectedLesion)
+            for shadow in measured.shadows
+            if shadow.film == film and shadow.mineral.pixels.any()
+        ]
         if not segments:
             continue
         header = subject.source.header(radiograph.reference.sop_instance_uid)
@@ -203,17 +205,6 @@ def _measures(spacing_mm: tuple[float, float] | None) -> Dataset:
     else:
         measures.PixelSpacingCalibrationDescription = "No pixel spacing"
     return measures
-
-
-def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:
-    study = subject.report.study.study_instance_uid
-    return [
-        _mineral_segment(lesion, shadow.mineral, hue, study)
-        for hue, (lesion, measured) in enumerate(subject.lesions)
-        if isinstance(measured, ProjectedLesion)
-        for shadow in measured.shadows
-        if shadow.film == film and shadow.mineral.pixels.any()
-    ]
 
 
 def _frames(made: Dataset) -> list[tuple[int, str]]:
@@ -265,7 +256,8 @@ def _segmentation(
         content_description=_DESCRIPTION,
     )
     made.Rows, made.Columns = shape
-    made.SegmentsOverlap = "YES" if _overlap([segment.mask for segment in segments]) else "NO"
+    masks = [(m.voxels if isinstance(m, VoxelMask) else m.pixels, m.offset) for m in (one.mask for one in segments)]
+    made.SegmentsOverlap = "YES" if any(starmap(count_shared, combinations(masks, 2))) else "NO"
     _settle(made, subject)
     return made
 
@@ -360,21 +352,3 @@ def _pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
     while batch := list(islice(rest, 8)):
         content += np.packbits(np.stack(batch), bitorder="little").tobytes()
     return content + b"\0" * (len(content) % 2)
-
-
-def _overlap(masks: Sequence[VoxelMask | PixelMask]) -> bool:
-    """Whether any two masks share a cell."""
-    return any(_share(one, other) for one, other in combinations(masks, 2))
-
-
-def _share(one: VoxelMask | PixelMask, other: VoxelMask | PixelMask) -> bool:
-    common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one.box, other.box, strict=True)]
-    if any(part.start >= part.stop for part in common):
-        return False
-    first, second = (
-        (mask.voxels if isinstance(mask, VoxelMask) else mask.pixels)[
-            tuple(slice(part.start - o, part.stop - o) for part, o in zip(common, mask.offset, strict=True))
-        ]
-        for mask in (one, other)
-    )
-    return bool((first & second).any())

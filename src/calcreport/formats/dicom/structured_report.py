@@ -29,7 +29,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
 from calcreport.text.impression import is_assessed
-from calcreport.text.narrative import Narrative, narrate
+from calcreport.text.narrative import narrate
 from calcreport.text.statements import Statements
 
 _LINE_BREAK: Final = "\r\n"  # as PS3.5 6.1.3 wants it in text of several lines
@@ -151,10 +151,11 @@ def _study_level(subject: Subject) -> sr.ContainerContentItem:
 def sections(report: Report, statements: Statements, section: str) -> Iterator[tuple[Code, str]]:
     """Name and text of every section; 7-bit ASCII, an empty one is left out, `section` is the report section."""
     words = narrate(report, statements)
+    lesions = (text for lesion in words.lesions for text in (f"{lesion.title}: {lesion.place}", lesion.in_full))
     # of each lesion that a reader decided on: who, when, what, before and after
     decided = [f"{lesion.id}: {lesion.review}" for lesion in words.lesions if lesion.review]
     named = (
-        (codes.FINDINGS, [*_lesions(words), *words.other]),
+        (codes.FINDINGS, [*lesions, *words.other]),
         (codes.IMPRESSIONS, _number(words.impression)),
         (codes.RECOMMENDATIONS, [*_number(words.recommendations), words.communication]),
         (codes.LIMITATIONS, [*words.limitations, words.draft]),
@@ -165,12 +166,6 @@ def sections(report: Report, statements: Statements, section: str) -> Iterator[t
         if text:
             yield name, text
     yield codes.REPORT_SECTION, _LINE_BREAK.join(map(to_ascii, section.rstrip("\n").split("\n")))
-
-
-def _lesions(words: Narrative) -> Iterator[str]:
-    for lesion in words.lesions:
-        yield f"{lesion.title}: {lesion.place}"
-        yield lesion.in_full
 
 
 def _number(sentences: Sequence[str]) -> list[str]:

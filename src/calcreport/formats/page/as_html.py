@@ -140,6 +140,8 @@ def _show_lesions(narrative: Narrative, words: Presenter, pictures: Mapping[str,
 
 
 def _show_lesion(lesion: Lesion, words: Presenter, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    from calcreport.formats.pictures.drawing import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
+
     mass_mm, pattern = lesion.mass.max_diameter_mm, lesion.pattern
     reference = refer(lesion, words, whole_extent=False).strip("()")
     kind = "film_key" if lesion.location.films else "key"
@@ -162,7 +164,7 @@ def _show_lesion(lesion: Lesion, words: Presenter, pictures: Mapping[str, bytes]
         "features": [(name, _show_feature(value)) for name, value in pattern.features.items()],
         "curve": _curve(lesion, words),
         "pictures": [_embed(picture) for picture in shown],
-        "thumbnail": _thumbnail(shown[0], is_film=kind == "film_key") if shown else "",
+        "thumbnail": _embed(cut_thumbnail(shown[0], panel=int(kind == "film_key"))) if shown else "",
         "reference": reference,
         "caption": words.say(
             f"picture.{kind}_caption", id=lesion.id, reference=reference or words.say("picture.unnumbered")
@@ -187,12 +189,6 @@ def _curve(lesion: Lesion, words: Presenter) -> list[tuple[int, int, str, str]]:
          at.isoformat(), words.lengths.spell(mm))
         for at, mm in known.items()
     ]  # fmt: skip
-
-
-def _thumbnail(picture: bytes, *, is_film: bool) -> str:
-    from calcreport.formats.pictures.drawing import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
-
-    return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
 
 
 def _review_file(narrative: Narrative, words: Presenter) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 from calcreport.errors import TemplateError, UsageError
 from calcreport.formats.page import as_html
+from calcreport.formats.ris.items import moment
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Report
 
@@ -71,13 +72,10 @@ def _undisturbed(created: str | None) -> Iterator[None]:
 
     fontTools, which cuts the fonts, would write the present time.
     """
-    try:
-        moment = datetime.fromisoformat(created or "1980-01-01")
-    except ValueError:
-        moment = datetime(1980, 1, 1, tzinfo=UTC)
+    time = moment(created) or datetime(1980, 1, 1, tzinfo=UTC)
     loggers = [logging.getLogger(name) for name in _CHATTY]
     before, epoch = [logger.disabled for logger in loggers], os.environ.get(_EPOCH)
-    os.environ[_EPOCH] = str(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
+    os.environ[_EPOCH] = str(int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()))
     for logger in loggers:
         logger.disabled = True
     try:

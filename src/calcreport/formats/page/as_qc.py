@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from heapq import nsmallest
 from itertools import count
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
 
 from calcreport.formats.templates import Templates, inline_script, render_template
 from calcreport.model.report import Concern
@@ -16,47 +14,22 @@ QC_FILE: Final = "qc.html"  # beside the folders of the studies
 _TEMPLATE: Final = "qc.html.j2"  # of the page
 _SCRIPT: Final = "qc.js"  # the one script of the page
 _MOST_ROWS: Final = 20_000  # Rows a browser still sorts in a second; those most in need of a look are kept
-_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}  # by concern
+RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}  # by concern, worst first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QcRow:
-    """A study on the page; nothing identifies the patient."""
+def render_qc(rows: Iterable[Mapping[str, Any]], templates: Templates, *, software: str, folder: str) -> bytes:
+    """Render the page; `folder` is that of the results, for the command that opens a review.
 
-    folder: str
-    status: str
-    code: str
-    message: str
-    concern: str
-    """Empty when nothing was measured."""
-    lesion_count: int
-    largest_mm: float | None
-    patterns: tuple[str, ...]
-    regions: tuple[str, ...]
-    thumbnail: str
-    """Path of the small picture; empty without one."""
-
-    @property
-    def link(self) -> str:
-        """Address of the study's page."""
-        return "" if self.status == "refused" else f"{quote(self.folder, safe='')}/report.html"
-
-    @property
-    def rank(self) -> int:
-        """Refused first, then the highest concern."""
-        return -1 if self.status == "refused" else _RANK[self.concern]
-
-
-def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> bytes:
-    """Render the page; `folder` is that of the results, for the command that opens a review."""
+    A row holds what the template prints of a study, and nothing that identifies the patient; lowest rank comes first.
+    """
     numbers = count()
     counted = (row for row, _ in zip(rows, numbers, strict=False))
-    kept = nsmallest(_MOST_ROWS, counted, key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
+    kept = nsmallest(_MOST_ROWS, counted, key=lambda row: (row["rank"], -(row["largest_mm"] or 0.0), row["folder"]))
     choices = {
-        "status": sorted({row.status for row in kept}),
-        "concern": sorted({row.concern for row in kept if row.concern}, key=_RANK.__getitem__),
-        "pattern": sorted({pattern for row in kept for pattern in row.patterns}),
-        "code": sorted({row.code for row in kept if row.code}),
+        "status": sorted({row["status"] for row in kept}),
+        "concern": sorted({row["concern"] for row in kept if row["concern"]}, key=RANK.__getitem__),
+        "pattern": sorted({pattern for row in kept for pattern in row["patterns"]}),
+        "code": sorted({row["code"] for row in kept if row["code"]}),
     }
     page = render_template(
         templates,

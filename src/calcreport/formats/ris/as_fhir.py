@@ -84,9 +84,9 @@ def standard(code: ris.Code | None) -> Element:
     return {"system": SYSTEMS[code.system], "code": code.value, "display": code.meaning} if code else {}
 
 
-def own(name: str, text: str = "") -> Element:
-    """Coding by one of our own names; `text` where it says what the name alone does not."""
-    return {"system": OURS, "code": clean(name), "display": clean(text)}
+def own(name: str) -> Element:
+    """Coding by one of our own names."""
+    return {"system": OURS, "code": clean(name)}
 
 
 def concept(*codings: Element, text: str = "") -> Element:

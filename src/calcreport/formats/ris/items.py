@@ -13,7 +13,7 @@ from datetime import date, datetime
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from calcreport.formats.code_table import rows_of, table_of
+from calcreport.formats.code_table import table_of
 from calcreport.model.report import FlagState, Lesion
 from calcreport.text.film import refer
 from calcreport.text.impression import FLAG_NAMES, is_assessed, name_flags
@@ -39,7 +39,7 @@ FINDING: Final = Code("DCM", "121071", "Finding")  # Concept of a lesion
 
 
 def _table(name: str) -> dict[str, Code]:
-    return {word: Code(*row) for word, row in rows_of(name).items()}
+    return {word: Code(*row) for word, row in table_of(name).items()}
 
 
 SERVICES: Final = _table("services")  # What was reported on, by modality

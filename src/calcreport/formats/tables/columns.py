@@ -7,7 +7,7 @@ A few more are counted or joined. Text written for readers stays in the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -171,13 +171,7 @@ STUDY_RESULTS: Final = (
         for status in ("searched", "partly", "not_searched")
     ),
     *(
-        Column(
-            made.name,
-            made.kind,
-            made.path,
-            lambda report, read=made.read: read(report.technique),  # type: ignore[misc]
-            words=made.words,
-        )
+        replace(made, read=lambda report, read=made.read: read(report.technique))  # type: ignore[misc]
         for made in (_column(path, kind, "technique.") for path, kind in _fields(Technique))
     ),
     *(

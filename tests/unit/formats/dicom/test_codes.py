@@ -123,7 +123,7 @@ def test_no_code_calls_a_finding_a_sarcoma() -> None:
 
 
 def test_a_name_in_the_table_that_the_report_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes, "rows_of", lambda _: {"certain": ("SCT", "1", "Certain")})
+    monkeypatch.setattr(codes, "table_of", lambda _: {"certain": ("SCT", "1", "Certain")})
     with pytest.raises(ValueError, match="certain"):
         codes._table("flag_states", FlagState)
 

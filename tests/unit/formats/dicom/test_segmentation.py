@@ -17,16 +17,12 @@ from pydicom.dataset import Dataset
 from calcreport.errors import UsageError
 from calcreport.formats.dicom.instance import untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups
-from calcreport.formats.dicom.segmentation import (
-    list_segments,
-    mass_tracking_uid,
-    write_film_segmentations,
-    write_segmentation,
-)
+from calcreport.formats.dicom.segmentation import list_segments, write_film_segmentations, write_segmentation
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmScale, PixelMask, ScaleKind
 from calcreport.model.lesion import VoxelMask
 from calcreport.model.report import Mass
+from calcreport.model.uids import derive_uid
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -191,7 +187,7 @@ def test_a_mass_is_a_segment_of_its_own_around_its_mineral() -> None:
     assert told == [
         ("L1", first.tracking_uid, "AUTOMATIC"),
         ("L2", second.tracking_uid, "AUTOMATIC"),
-        ("L1 mass", mass_tracking_uid(first, made.STUDY), "MANUAL"),
+        ("L1 mass", derive_uid("mass", first.tracking_uid), "MANUAL"),
     ]
     assert len({uid for _, uid, _ in told}) == 3
     assert file.SegmentsOverlap == "YES"
