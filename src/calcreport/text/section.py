@@ -236,13 +236,13 @@ def _flags(words: Presenter, *, is_brief: bool) -> list[str]:
 def _settled(words: Presenter, *, is_brief: bool) -> list[str]:
     lesions, names = words.report.lesions, imp.name_flags(words)
     phrases, absent, unknown = [], [], []
-    named: set[str] = set()
+    named, possible = set[str](), set[str]()
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
         by_holders: dict[tuple[str, ...], list[str]] = {}
         for key, name in names.items():
             holders = [lesion for lesion in lesions if getattr(lesion.flags, key).state is state]
             if holders and not (is_brief and key in named):
-                named |= set() if state is FlagState.POSSIBLE else {key}  # what is explained may be larger
+                (possible if state is FlagState.POSSIBLE else named).add(key)  # what is explained may be larger
                 ids = tuple(lesion.id for lesion in holders) if len(lesions) > 1 else (key,)
                 flag = name if is_brief and key == "history" else _with_value(key, name, holders, words)
                 by_holders.setdefault(("",) if is_brief else ids, []).append(flag)
@@ -254,7 +254,7 @@ def _settled(words: Presenter, *, is_brief: bool) -> list[str]:
         if set(states.values()) == {FlagState.ABSENT}:
             absent.append(name)
         missing = [i for i, state in states.items() if state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED}]
-        if missing and not (is_brief and key in named):
+        if missing and not (is_brief and key in named | possible):
             of = words.say("section.some") if is_brief else _name_ids(missing, words)
             unknown.append(name if len(missing) == len(states) else f"{name} ({of})")
     phrases += [words.say("section.flag.absent", list=", ".join(absent))] if absent else []

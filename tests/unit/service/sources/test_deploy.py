@@ -108,7 +108,7 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path) -> None:
 def test_every_key_of_an_adapter_and_of_the_hook_is_in_the_runbook() -> None:
     page = (DEPLOY.parent / "docs/runbook.md").read_text()
     kinds = (*get_args(get_args(SourceSettings)[0]), *get_args(get_args(SinkSettings)[0]), HookSettings)
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert not [name for kind in kinds for name in kind.model_fields if f"`{name}`" not in page and name != "kind"]
 
 
