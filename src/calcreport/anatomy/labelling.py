@@ -17,7 +17,8 @@ def label(mask: Mask, *, corners: bool = False) -> tuple[NDArray[np.int32], int]
 
     The mask has up to three axes. Voxels connect by faces, with `corners` by corners, too.
     """
-    if mask.ndim != 3 or (corners and 1 in mask.shape):  # of which cc3d loses parts that touch at corners
+    # A single section is small. Of a mask one voxel thick cc3d loses parts that touch at corners.
+    if mask.ndim != 3 or (corners and 1 in mask.shape):
         numbered, parts = ndimage.label(mask, structure=np.ones((3,) * mask.ndim) if corners else None)
         return numbered.astype(np.int32, copy=False), parts
     whole = np.ascontiguousarray(mask)  # the order of memory would be the order of numbers

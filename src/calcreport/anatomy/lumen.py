@@ -180,7 +180,9 @@ def find_small_vessels(
     sides = [(b[1].stop - b[1].start, b[2].stop - b[2].start) for b in ndimage.find_objects(labels)]
     longest_mm = (np.array([(0, 0), *sides]) * np.array(grid.spacing_mm[1:])).max(axis=1)
     apart &= longest_mm <= MAX_OBLIQUE * 2 * np.sqrt(area / np.pi)
-    chains, _ = label(_long_parts(apart[labels], grid, is_bridged=False) if apart.any() else found)
+    if not apart.any():
+        return Lumen(mask=found, hu=None, pools=found)
+    chains, _ = label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
         peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,15 +133,16 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             progress.step("reading")
             evidence, order = evidence_of_report(report, study, settings.reading), tuple(range(len(report.lesions)))
             load_output(job.templates, job.formats)
+            # A lesion that is rejected may come back.
+            known = (one.id for one in (*report.lesions, *(past.lesion for past in report.rejected)))
+            slices = {one: png for one in known if (png := _last(job, results, EARLIER_FILE.format(one))) is not None}
             # The structured report of the last draft is superseded by the new one.
             last = _last(job, results, FILE_NAMES["sr"])
             if has_pictures:
-                evidence = replace(evidence, earlier=_earlier(job, results, report, evidence))
+                evidence = replace(evidence, earlier=_earlier(slices, report, evidence))
             draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
-        names = [EARLIER_FILE.format(one.id) for one in (*report.lesions, *(past.lesion for past in report.rejected))]
-        kept_slices = {name: _last(job, results, name) for name in names}  # a lesion that is rejected may come back
-        files = {name: content for name, content in kept_slices.items() if content is not None} | files
+        files = {EARLIER_FILE.format(lesion): content for lesion, content in slices.items()} | files
         if job.review is not None:
             files |= {kept.REVIEW_FILE: job.review.text, kept.NOTE_FILE: kept.note_lesions(report, job.review.text)}
         if job.path is not None and (read_bytes(job.path) or b"").removeprefix(BOM_UTF8) != job.text.encode():
@@ -161,10 +162,8 @@ def _last(job: RenderJob, results: ResultsFolder, name: str) -> bytes | None:
     return read_bytes(job.path.parent / name) if content is None and job.path is not None else content
 
 
-def _earlier(
-    job: RenderJob, results: ResultsFolder, report: Report, evidence: ReportEvidence
-) -> dict[int, EarlierSlice]:
-    """Earlier images that the last draft had beside its lesions."""
+def _earlier(slices: Mapping[str, bytes], report: Report, evidence: ReportEvidence) -> dict[int, EarlierSlice]:
+    """Earlier images that the last draft had beside its lesions, by place in the report; `slices`: PNG by lesion id."""
     from calcreport.formats.pictures.as_png import slice_from_png
 
     found = {}
@@ -172,7 +171,7 @@ def _earlier(
         if lesion.growth is None or not isinstance(measured, MeasuredLesion):
             continue
         shape = evidence.volumes[measured.series_index].hu.shape[1:]
-        hu = slice_from_png(_last(job, results, EARLIER_FILE.format(lesion.id)), shape)
+        hu = slice_from_png(slices.get(lesion.id), shape)
         if hu is not None:
             found[index] = EarlierSlice(hu=hu, date=lesion.growth.prior_date)
     return found
