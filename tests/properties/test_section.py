@@ -205,3 +205,15 @@ def test_what_a_tumour_adds_in_brackets_goes_where_room_is_short(monkeypatch: py
     for section in (text, short):
         assert "(the pattern does not separate benign from malignant nodes)" in section
         assert "Refer to a specialist sarcoma centre" in section
+
+
+def test_where_room_is_short_a_possible_flag_is_not_also_not_assessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = [{"size": {"max_diameter_mm": 49.0}, "location": {"region": "thigh"}}, {"location": {"region": "calf"}}]
+    report = report_on(typed, {}, "CT")
+    assert [lesion.flags.size.state for lesion in report.lesions] == [FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE]
+    text = write_section(report, templates())
+    monkeypatch.setattr("calcreport.text.section._MOST_WORDS", {3: len(text.split()) // 2})
+    short = write_section(report, templates())
+    assert "size >5 cm (L2)" in text
+    assert "Size >5 cm (4.9 cm)" in short.split(": possible")[0]
+    assert "size >5 cm" not in short

@@ -30,3 +30,10 @@ def test_parts_of_a_slice_do_not_reach_the_next(share: float) -> None:
     expected, number = ndimage.label(mask, structure=in_plane)
     assert count == number
     assert np.array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_line_of_voxels_has_its_parts(axis: int) -> None:
+    mask = np.moveaxis(np.array([[[True, False, True]]]), 2, axis)
+    labels, count = label(mask, corners=True)
+    assert (labels.ravel().tolist(), count) == ([1, 0, 2], 2)
