@@ -44,7 +44,7 @@ from calcreport.settings import DetectionSettings
 # Note where metal is in the field of view.
 NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 AT_RIM: Final = "The field of view cuts the body: faint calcification at its rim cannot be told from artefact."
-IN_JOINTS: Final = "Calcification of joint cartilage, meniscus or capsule that touches bone was not searched for."
+IN_JOINTS: Final = "Joint calcification that touches bone was not searched for."
 JOINTS: Final = (*REGIONS["by_joint"], "HIP", "SHOULDER")  # where it says so; a hand or foot may show no region
 
 
